@@ -1,0 +1,1 @@
+"""The agent on a gateway: samples, keeps, publishes, forgets only what the hub has committed."""

@@ -1,0 +1,67 @@
+"""Every error of Tweeling, classed by what its catcher does next.
+
+* TweelingError
+    + ConfigError         the operator must change something      exit 2, name the setting
+    + WireError           a message that cannot be trusted to mean anything     quarantine, never retry
+    + InvariantError      well-formed, yet impossible             refuse, tell the caller, keep the evidence
+    + UnavailableError    the other side did not answer           retry with backoff, log once down, once up
+    + RejectedError       the other side answered no              do not retry
+    + VerificationError   evidence does not agree with the record alarm, exit 3, never caught to continue
+    + UndecidedError      evidence is consistent, but not enough  exit 4, say what is missing
+"""
+
+
+class TweelingError(Exception):
+    """Anything Tweeling itself raises."""
+
+    exit_code = 1
+
+
+class ConfigError(TweelingError):
+    """A setting is wrong; `field` names it and `remedy` says what it should be."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, field: str = "", remedy: str = "", source: str = "") -> None:
+        where = ": ".join(part for part in (source, field) if part)
+        text = f"{where}: {message}" if where else message
+        super().__init__(f"{text}. {remedy}" if remedy else text)
+        self.field = field
+        self.remedy = remedy
+        self.source = source
+
+
+class WireError(TweelingError):
+    """A message that cannot be trusted to mean anything: quarantine it with this reason."""
+
+
+class InvariantError(TweelingError):
+    """Well-formed, yet impossible; `field` names the part that cannot be."""
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+
+
+class UnavailableError(TweelingError):
+    """The other side did not answer. The outcome is unknown; asking again must be harmless."""
+
+
+class RejectedError(TweelingError):
+    """The other side answered no; asking again changes nothing."""
+
+
+class VerificationError(TweelingError):
+    """Evidence does not agree with the record; `field` names what is wrong."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+class UndecidedError(TweelingError):
+    """Evidence agrees with itself, but what is at hand cannot decide; the message says what is missing."""
+
+    exit_code = 4

@@ -1,0 +1,71 @@
+"""The time-series store: a projection of the journal that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tweeling.domain.points import Point, Points
+
+
+class Aggregate(StrEnum):
+    """How a window becomes one value."""
+
+    MEAN = "mean"
+    MIN = "min"
+    MAX = "max"
+    LAST = "last"
+    COUNT = "count"
+
+
+class Windows(NamedTuple):
+    """Non-empty windows: `values[i]` over [times[i], times[i] + step)."""
+
+    times: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+class TimeSeriesStore(Protocol):
+    """Points by (series, time); the last one applied for the same series and time stands.
+
+    Every method raises UnavailableError while the store does not answer.
+    """
+
+    def apply(self, points: Points, *, source: str, through: int) -> None:
+        """Apply points and note, in the same transaction, that `source` is applied through this number.
+
+        A number at or below `applied(source)` changes nothing.
+        """
+        ...
+
+    def applied(self, source: str) -> int:
+        """The number through which a source is applied durably, 0 when never."""
+        ...
+
+    def series(self, prefix: str = "") -> Sequence[str]:
+        """Every series key that begins with `prefix`, sorted."""
+        ...
+
+    def latest(self, prefix: str = "") -> Sequence[Point]:
+        """The point with the latest time of every series under `prefix`, sorted by series."""
+        ...
+
+    def window(self, series: str, *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate) -> Windows:
+        """Aggregate [start, end) in windows aligned to multiples of step since 1970."""
+        ...
+
+    def raw(self, series: str, *, start_ms: int, end_ms: int) -> Points:
+        """Every point of one series in [start, end), by time."""
+        ...
+
+    def count(self, prefix: str = "") -> int:
+        """How many points the store holds under `prefix`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and sockets; what was applied stays."""
+        ...
