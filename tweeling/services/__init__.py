@@ -1,0 +1,1 @@
+"""Use cases over ports: what Tweeling does with what it is given."""
