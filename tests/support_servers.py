@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-_PLACES = (ROOT / "contracts" / "node_modules" / ".bin", Path(sys.executable).parent, Path("/usr/sbin"), Path("/usr/bin"))
+_PLACES = (
+    ROOT / "contracts" / "node_modules" / ".bin",
+    Path(sys.executable).parent,
+    Path("/usr/sbin"),
+    Path("/usr/bin"),
+)
 _REMEDY = {
     "anvil": "npm (make test installs it)",
     "forge": "npm (make test installs it)",

@@ -1,0 +1,27 @@
+"""What holds for every test: the folder is the marker, and hypothesis runs the same everywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_HERE = Path(__file__).parent
+
+settings.register_profile(
+    "tweeling",
+    deadline=None,  # shared machines are slow at times, and that is no failure
+    derandomize=os.environ.get("CI") == "true",
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=100,
+)
+settings.load_profile("tweeling")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the folder it lives in."""
+    for item in items:
+        folder = item.path.relative_to(_HERE).parts[0]
+        item.add_marker(getattr(pytest.mark, folder))

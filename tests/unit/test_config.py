@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from tweeling import config
+from tweeling.errors import ConfigError
+
+
+def _write(folder: Path, text: str) -> Path:
+    path = folder / "tweeling.toml"
+    path.write_text(text)
+    return path
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    settings = config.load(_write(tmp_path, '[custody]\nkey_file = "keys/log.pem"\n'))
+    assert settings.custody.key_file == tmp_path / "keys" / "log.pem"
+    assert settings.data == tmp_path
+
+
+def test_the_environment_stands_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TWEELING_HTTP__PORT", "9000")
+    assert config.load(_write(tmp_path, "[http]\nport = 8051\n")).http.port == 9000
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("[http]\nport = 'eighty'\n", "http.port"),
+        ("[http]\nport = 99999\n", "http.port"),
+        ("[http]\nprot = 1\n", "http.prot"),
+        ("[ledger]\ncontract = '0x12'\n", "ledger.contract"),
+        ("[clock]\nspeed = 0\n", "clock.speed"),
+        ("storre = 'duckdb'\n", "storre"),
+    ],
+)
+def test_a_wrong_setting_names_file_and_field(tmp_path: Path, text: str, field: str) -> None:
+    path = _write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert caught.value.field == field
+    assert str(path) in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="tweeling demo"):
+        config.load(tmp_path / "tweeling.toml")
+
+
+def test_a_secret_in_the_file_stays_out_of_errors(tmp_path: Path) -> None:
+    path = _write(tmp_path, "records = 'postgresql://u:hunter2@h/db'\n[http]\nport = 0\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert "hunter2" not in str(caught.value)
