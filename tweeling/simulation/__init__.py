@@ -1,0 +1,6 @@
+"""The demo region and what happens in it: invented, seeded, pure; the same on a gateway and on a hub."""
+
+from tweeling.simulation.history import Chunk, history
+from tweeling.simulation.simulator import Fill, Load, Processing, Simulator, Stock
+
+__all__ = ["Chunk", "Fill", "Load", "Processing", "Simulator", "Stock", "history"]
