@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from threading import Thread
+
+from support_servers import free_port, need
 
 from tweeling.adapters.duckdb import DuckDBStore
+from tweeling.adapters.victoria import VictoriaMetricsStore
 from tweeling.domain.points import Point, Points
 from tweeling.ports.timeseries import TimeSeriesStore
 
@@ -26,3 +31,36 @@ def points(*rows: tuple[str, int, float] | tuple[str, int, float, int]) -> Point
 def duckdb_opener(folder: Path) -> Opener:
     """Open the same DuckDB file each time."""
     return lambda: closing(DuckDBStore(folder / "points.duckdb"))
+
+
+@contextmanager
+def victoria_metrics(folder: Path) -> Iterator[str]:
+    """Run a VictoriaMetrics of one's own; yield its URL."""
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [
+        need("victoria-metrics"),
+        f"-storageDataPath={folder / 'victoria'}",
+        f"-httpListenAddr={url.removeprefix('http://')}",
+        "-retentionPeriod=100y",
+        "-dedup.minScrapeInterval=1ms",
+        "-search.latencyOffset=0s",
+        "-memory.allowedBytes=128MB",
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        told: list[str] = []
+        while not (told and "started VictoriaMetrics" in told[-1]):
+            told.append(server.stderr.readline())
+            assert told[-1], "".join(told)
+        drain = Thread(target=server.stderr.read)  # a full pipe would stop the server
+        drain.start()
+        try:
+            yield url
+        finally:
+            server.kill()
+            drain.join()
+
+
+def victoria_opener(url: str) -> Opener:
+    """Open a client of the same server each time."""
+    return lambda: closing(VictoriaMetricsStore(url))

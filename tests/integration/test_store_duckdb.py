@@ -1,0 +1,67 @@
+"""What is DuckDB's own: one owner per file, and damage that is named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support_store import T0, points
+
+from tweeling.adapters.duckdb import DuckDBStore
+from tweeling.errors import UnavailableError
+
+_HOLD = """
+import sys
+from pathlib import Path
+from tweeling.adapters.duckdb import DuckDBStore
+store = DuckDBStore(Path(sys.argv[1]))
+print("open", flush=True)
+sys.stdin.read()
+store.close()
+"""
+
+
+def test_a_file_held_by_another_process_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "points.duckdb"
+    command = [sys.executable, "-c", _HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(UnavailableError, match=rf"process {holder.pid} holds the file") as caught:
+            DuckDBStore(path)
+        assert "stop it first" in str(caught.value)
+        holder.communicate()
+    DuckDBStore(path).close()
+
+
+@pytest.mark.parametrize("damage", ["no database at all", "a header that lies"])
+def test_a_damaged_file_is_called_damaged(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "points.duckdb"
+    if damage == "no database at all":
+        path.write_bytes(b"\x00fill level" * 1000)
+    else:
+        store = DuckDBStore(path)
+        store.apply(points(("H1/H1-A/fillingLevel", T0, 0.5)), source="journal", through=1)
+        store.close()
+        content = bytearray(path.read_bytes())
+        content[4096:12288] = os.urandom(8192)
+        path.write_bytes(bytes(content))
+    with pytest.raises(UnavailableError, match="is damaged") as caught:
+        DuckDBStore(path)
+    assert str(path) in str(caught.value)
+    assert "Move it aside" in str(caught.value)
+
+
+def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    store = DuckDBStore(tmp_path / "points.duckdb")
+    store.close()
+    with pytest.raises(UnavailableError, match="is closed"):
+        store.count()
+
+
+def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="points"):
+        DuckDBStore(tmp_path / "missing" / "points.duckdb")

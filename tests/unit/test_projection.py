@@ -1,0 +1,232 @@
+"""Projection: in order, once, and through outages."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+from support_store import T0
+
+from tweeling.adapters.memory import MemoryStore
+from tweeling.adapters.memory_facts import MemoryFacts
+from tweeling.adapters.memory_journal import MemoryJournal
+from tweeling.domain.points import Points
+from tweeling.domain.telemetry import Movement
+from tweeling.errors import RejectedError, UnavailableError
+from tweeling.ports.journal import Arrival
+from tweeling.services.projection import SOURCE, Applied, Projector
+from tweeling.wire import senml, topics
+from tweeling.wire.envelope import Envelope, decode
+
+TOPIC = "tweeling/v1/H1/n1/up"
+KEY = "H1/H1-A/fillingLevel"
+
+
+class FragileStore(MemoryStore):
+    """A store that does not answer for a while; `deaf` first does as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = False
+        self.deaf = False
+        self.asked = threading.Semaphore(0)
+
+    def apply(self, points: Points, *, source: str, through: int) -> None:
+        if self.down:
+            self.asked.release()
+            raise UnavailableError("the store is out")
+        super().apply(points, source=source, through=through)
+        if self.deaf:
+            raise UnavailableError("the store took it and said nothing")
+
+
+class FragileFacts(MemoryFacts):
+    """Likewise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = False
+
+    def apply_movements(self, movements: Sequence[Movement], *, source: str, through: int) -> None:
+        if self.down:
+            raise UnavailableError("the facts are out")
+        super().apply_movements(movements, source=source, through=through)
+
+
+class World:
+    """A journal, its stores, and what the twin was told."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.journal = journal
+        self.store = FragileStore()
+        self.facts = FragileFacts()
+        self.told: queue.Queue[Applied] = queue.Queue()
+        self.seq = 0
+
+    def projector(self, *, keep: int = 10_000) -> Projector:
+        return Projector(self.journal, self.store, self.facts, self.told.put, keep=keep)
+
+    def commit(self, number: int = 1) -> None:
+        """Each batch: a level, and a load of as many grams as its number."""
+        for _ in range(number):
+            self.seq += 1
+            time_ms = T0 + self.seq * 1000
+            level = senml.Resolved("H1-A/fillingLevel", time_ms, self.seq / 1000, "/", None)
+            weighing = {"mv_": "in", "mat": "gips"}
+            load = senml.Resolved("H1-A/scale", time_ms, self.seq, "g", weighing)
+            pack = senml.encode([level, load])
+            payload = Envelope(node="n1", epoch="00" * 8, runs=((self.seq, self.seq, 2),), pack=pack).to_json()
+            topic = topics.parse(TOPIC)
+            decoded = decode(topic, payload, now_ms=time_ms, skew_ms=0)
+            assert not decoded.refused, decoded.refused
+            assert self.journal.commit([Arrival(TOPIC, payload, decoded)], [], recorded_ms=time_ms)
+
+    def told_all(self) -> tuple[list[float], list[int]]:
+        """The levels and loads that the twin was told of so far."""
+        levels: list[float] = []
+        loads: list[int] = []
+        while not self.told.empty():
+            applied = self.told.get()
+            levels += applied.points.values.tolist()
+            loads += [row.net_g for row in applied.movements]
+        return levels, loads
+
+    def stored(self) -> tuple[list[float], list[int]]:
+        """The levels and loads that the stores hold."""
+        levels = self.store.raw(KEY, start_ms=0, end_ms=T0 * 2).values.tolist()
+        return levels, [row.net_g for _, row in self.facts.movements(limit=10_000)]
+
+
+@pytest.fixture
+def world() -> World:
+    return World(MemoryJournal())
+
+
+@contextmanager
+def _running(projector: Projector) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=projector.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        projector.wake()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def _all(number: int) -> tuple[list[float], list[int]]:
+    return [n / 1000 for n in range(1, number + 1)], list(range(1, number + 1))
+
+
+def test_what_is_committed_is_applied_in_order_and_told_once(world: World) -> None:
+    projector = world.projector()
+    world.commit(3)
+    assert projector.drain() == 3
+    world.commit(2)
+    assert projector.drain() == 5
+    assert projector.drain() == 5
+    assert world.stored() == world.told_all() == _all(5)
+    assert (projector.status().through, projector.status().last, projector.status().lag) == (5, 5, 0)
+
+
+def test_many_small_batches_become_few_when_behind(world: World) -> None:
+    world.commit(300)
+    world.projector().drain()
+    assert world.told.qsize() == 2
+    assert world.stored() == world.told_all() == _all(300)
+
+
+def test_a_projector_started_again_tells_only_what_is_new(world: World) -> None:
+    world.commit(3)
+    world.projector().drain()
+    world.told_all()
+    world.commit(1)
+    world.projector().drain()
+    assert world.told_all() == ([0.004], [4])
+    assert world.stored() == _all(4)
+
+
+def test_stores_that_are_not_equally_far_each_get_what_they_lack(world: World) -> None:
+    world.commit(4)
+    ahead = Points.columns((KEY,), [0, 0], [T0 + 1000, T0 + 2000], [0.001, 0.002], [0, 0])
+    world.store.apply(ahead, source=SOURCE, through=2)
+    world.projector().drain()
+    assert world.stored() == _all(4)
+    assert world.told_all() == ([0.003, 0.004], [1, 2, 3, 4])
+
+
+def test_an_attempt_that_failed_half_way_is_told_whole_in_the_end(world: World) -> None:
+    projector = world.projector()
+    world.commit(2)
+    projector.drain()
+    world.commit(2)
+    world.facts.down = True
+    with pytest.raises(UnavailableError):
+        projector.drain()
+    assert world.store.applied(SOURCE) == 4
+    world.facts.down = False
+    world.commit(1)
+    projector.drain()
+    assert world.stored() == world.told_all() == _all(5)
+
+
+def test_a_store_that_took_it_and_said_nothing_has_it_once(world: World) -> None:
+    projector = world.projector()
+    world.commit(2)
+    world.store.deaf = True
+    with pytest.raises(UnavailableError):
+        projector.drain()
+    world.store.deaf = False
+    projector.drain()
+    assert world.stored() == world.told_all() == _all(2)
+
+
+def test_a_running_projector_follows_every_commit(world: World) -> None:
+    projector = world.projector()
+    with _running(projector):
+        for number in range(1, 6):
+            world.commit()
+            projector.wake()
+            assert world.told.get(timeout=10).through == number
+    assert world.stored() == _all(5)
+
+
+def test_an_outage_is_logged_once_and_caught_up_after(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="tweeling")
+    projector = world.projector()
+    world.store.down = True
+    with _running(projector):
+        world.commit(3)
+        projector.wake()
+        for _ in range(3):
+            assert world.store.asked.acquire(timeout=10)
+        assert projector.status().lost == "the store is out"
+        assert projector.status().lag == 3
+        world.store.down = False
+        assert world.told.get(timeout=10).through == 3
+        world.commit(1)
+        projector.wake()
+        assert world.told.get(timeout=10).through == 4
+        assert projector.status().lost is None
+    assert [record.message for record in caplog.records] == ["store.lost", "store.back"]
+    assert world.stored() == _all(4)
+
+
+def test_the_journal_is_trimmed_behind_what_every_store_holds(world: World) -> None:
+    projector = world.projector(keep=10)
+    world.commit(45)
+    world.facts.down = True
+    with pytest.raises(UnavailableError):
+        projector.drain()
+    assert [batch.number for batch in world.journal.read(0, 100)] == list(range(1, 46))
+    world.facts.down = False
+    projector.drain()
+    assert [batch.number for batch in world.journal.read(35, 100)] == list(range(36, 46))
+    with pytest.raises(RejectedError):
+        world.journal.read(34, 100)

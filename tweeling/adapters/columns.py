@@ -1,0 +1,38 @@
+"""Column arithmetic that time-series adapters share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tweeling.domain.points import Points
+from tweeling.ports.timeseries import Aggregate, Windows
+
+
+def last_wins(points: Points) -> Points:
+    """Sort by (series, time); of equal pairs the last stands."""
+    order = np.lexsort((points.times, points.series))
+    series, times = points.series[order], points.times[order]
+    stays = order[np.append((np.diff(series) != 0) | (np.diff(times) != 0), True)[: len(order)]]
+    return Points(points.names, points.series[stays], points.times[stays], points.values[stays], points.quality[stays])
+
+
+def reduce_windows(points: Points, step_ms: int, aggregate: Aggregate) -> Windows:
+    """Aggregate the points of one series, given by time, in windows aligned to multiples of step since 1970."""
+    times, first = np.unique(points.times // step_ms * step_ms, return_index=True)
+    if not len(times):
+        return Windows(times, points.values)
+    sizes = np.diff(np.append(first, len(points)))
+    values: NDArray[np.float64]
+    match aggregate:
+        case Aggregate.MEAN:
+            values = np.add.reduceat(points.values, first) / sizes
+        case Aggregate.MIN:
+            values = np.minimum.reduceat(points.values, first)
+        case Aggregate.MAX:
+            values = np.maximum.reduceat(points.values, first)
+        case Aggregate.LAST:
+            values = points.values[first + sizes - 1]
+        case Aggregate.COUNT:
+            values = sizes.astype(np.float64)
+    return Windows(times, values)

@@ -1,0 +1,167 @@
+"""Projection: from the journal, where readings are committed, to the stores that answer."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from tweeling.domain.points import Points
+from tweeling.domain.telemetry import Movement
+from tweeling.errors import UnavailableError
+from tweeling.ports.facts import Facts
+from tweeling.ports.journal import Batch, Journal
+from tweeling.ports.timeseries import TimeSeriesStore
+
+SOURCE = "journal"
+"""The name under which stores keep how far they followed the journal."""
+
+_AT_ONCE = 256  # batches in one transaction, when behind
+_IDLE_S = 1.0  # looks by itself this often, should a wake-up go astray
+_BACKOFF_S = (0.1, 5.0)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What has just become durable in every store."""
+
+    points: Points
+    movements: tuple[Movement, ...]
+    through: int
+    recorded_ms: int
+
+
+class _Places(NamedTuple):
+    """A batch number for points and one for movements."""
+
+    points: int
+    movements: int
+
+    def reached(self, through: int) -> _Places:
+        """At least this far in both."""
+        return _Places(max(self.points, through), max(self.movements, through))
+
+
+class Projected(NamedTuple):
+    """How far the stores followed. lost: why they do not answer now, None while they do."""
+
+    through: int
+    last: int
+    lost: str | None
+
+    @property
+    def lag(self) -> int:
+        """Batches committed and not yet applied."""
+        return self.last - self.through
+
+
+class Projector:
+    """Applies journal batches, in order and once, to store and facts; each keeps its own place.
+
+    A repeat after a crash changes nothing, because a store notes its place in the transaction that applies. The journal
+    is trimmed only behind what every store has proven durable, less `keep` batches. `on_applied` is told of everything
+    once that was not in the stores when this projector first looked at them.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: TimeSeriesStore,
+        facts: Facts,
+        on_applied: Callable[[Applied], None] = lambda _: None,
+        *,
+        keep: int = 10_000,
+    ) -> None:
+        self._journal = journal
+        self._store = store
+        self._facts = facts
+        self._on_applied = on_applied
+        self._keep = keep
+        self._news = threading.Event()
+        self._told: _Places | None = None
+        self._through = 0
+        self._trimmed = 0
+        self._lost: str | None = None
+
+    def wake(self) -> None:
+        """Say that the journal has something new, or that it is time to stop."""
+        self._news.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow the journal until `stop`; a store that is down is asked again, the rest of the hub goes on."""
+        delay = _BACKOFF_S[0]
+        while not stop.is_set():
+            self._news.clear()
+            try:
+                self._follow(stop)
+            except UnavailableError as exc:
+                if self._lost is None:
+                    log.warning("store.lost", extra={"reason": str(exc), "through": self._through})
+                self._lost = str(exc)
+                stop.wait(delay)
+                delay = min(delay * 2, _BACKOFF_S[1])
+                continue
+            if self._lost is not None:
+                log.info("store.back", extra={"through": self._through})
+            self._lost, delay = None, _BACKOFF_S[0]
+            self._news.wait(_IDLE_S)
+
+    def drain(self) -> int:
+        """Apply all that is committed; return how far. Raises UnavailableError where a store does not answer."""
+        return self._follow(threading.Event())
+
+    def status(self) -> Projected:
+        """How far the stores followed."""
+        return Projected(self._through, self._journal.last(), self._lost)
+
+    def _follow(self, stop: threading.Event) -> int:
+        at = _Places(self._store.applied(SOURCE), self._facts.movements_applied(SOURCE))
+        self._told = self._told or at
+        self._through = min(*at, *self._told)
+        while not stop.is_set() and (batches := self._journal.read(self._through, _AT_ONCE)):
+            through = batches[-1].number
+            points, movements = _points(batches, at.points), _movements(batches, at.movements)
+            self._store.apply(points, source=SOURCE, through=through)
+            self._facts.apply_movements(movements, source=SOURCE, through=through)
+            if at != self._told:  # an attempt failed half-way: the stores know what nobody was told yet
+                points, movements = _points(batches, self._told.points), _movements(batches, self._told.movements)
+            self._on_applied(Applied(points, movements, through, batches[-1].recorded_ms))
+            at, self._told = at.reached(through), self._told.reached(through)
+            self._through = through
+            self._trim()
+        return self._through
+
+    def _trim(self) -> None:
+        """Forget what nobody will ask for again, in large strides."""
+        behind = self._through - self._keep
+        if behind - self._trimmed >= self._keep:
+            self._journal.trim(behind)
+            self._trimmed = behind
+
+
+def _movements(batches: Sequence[Batch], after: int) -> tuple[Movement, ...]:
+    return tuple(row for batch in batches if batch.number > after for row in batch.movements)
+
+
+def _points(batches: Sequence[Batch], after: int) -> Points:
+    """All points in order, under one table of names."""
+    parts = [batch.points for batch in batches if batch.number > after and len(batch.points)]
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return Points.of(())
+    codes: dict[str, int] = {}
+    tables = [np.array([codes.setdefault(name, len(codes)) for name in part.names], dtype=np.int32) for part in parts]
+    return Points(
+        tuple(codes),
+        np.concatenate([table[part.series] for table, part in zip(tables, parts, strict=True)]),
+        np.concatenate([part.times for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.quality for part in parts]),
+    )
