@@ -21,7 +21,7 @@ class Arrival(NamedTuple):
 
 
 class Suspect(NamedTuple):
-    """A message without meaning: kept as it came."""
+    """A message without meaning, or an envelope of which a seq was refused: kept as it came."""
 
     topic: str
     payload: bytes
@@ -29,11 +29,12 @@ class Suspect(NamedTuple):
 
 
 class Quarantined(NamedTuple):
-    """A suspect in the journal."""
+    """A suspect in the journal; seen: how often exactly these bytes came on this topic."""
 
     id: int
     recorded_ms: int
     suspect: Suspect
+    seen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +59,25 @@ class NodeEpoch(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What the journal knows of one node's epoch."""
+    """What the journal knows of one node's epoch; a seq stays what it first became."""
 
-    committed: SeqSet
-    refused: SeqSet
-    dropped: SeqSet
+    committed: SeqSet = SeqSet()
+    refused: SeqSet = SeqSet()
+    dropped: SeqSet = SeqSet()
 
 
 class Journal(Protocol):
-    """Durable, single-writer, exactly-once by (node, epoch, seq): a repeat changes nothing.
+    """Durable, single-writer, exactly-once by (node, epoch, seq): a repeat changes nothing but its count.
 
-    Raises UnavailableError when the disk does not take it; then nothing of the batch is kept.
+    Raises UnavailableError when the disk does not take it; then nothing of the batch is kept, and the same commit may
+    be asked again.
     """
 
     def commit(self, arrivals: Sequence[Arrival], suspects: Sequence[Suspect], *, recorded_ms: int) -> Batch | None:
-        """Commit all in one transaction; return what was new, None when nothing was."""
+        """Commit all in one transaction; return what was new, None when nothing was.
+
+        recorded_ms is the time the arrivals were decoded at. An envelope with newly refused seqs is also quarantined.
+        """
         ...
 
     def settled(self, node: NodeEpoch) -> Settled:
@@ -80,7 +85,10 @@ class Journal(Protocol):
         ...
 
     def read(self, after: int, limit: int) -> Sequence[Batch]:
-        """At most `limit` batches behind number `after`, in order, decoded from the bytes kept."""
+        """At most `limit` batches behind number `after`, in order, decoded from the bytes kept.
+
+        Raises RejectedError when some of them are trimmed.
+        """
         ...
 
     def last(self) -> int:
@@ -88,13 +96,20 @@ class Journal(Protocol):
         ...
 
     def trim(self, through: int) -> None:
-        """Forget the envelope bytes of batches up to `through`; ranges and totals stay."""
+        """Forget the envelope bytes of batches up to `through`; ranges, movements and totals stay."""
         ...
 
     def quarantine(self, limit: int = 100) -> Sequence[Quarantined]:
-        """The newest messages without meaning."""
+        """The newest suspects first."""
         ...
 
     def counts(self) -> dict[str, int]:
-        """Totals since the beginning: readings, movements, batches, quarantined, refused, repeated."""
+        """Totals since the beginning: readings, movements, batches, quarantined, refused, dropped, repeated.
+
+        readings are points; quarantined counts messages, the last three count seqs.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files; what was committed stays."""
         ...

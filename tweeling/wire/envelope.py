@@ -9,6 +9,7 @@ range the hub knows of this epoch. JSON or CBOR, told apart by the first byte.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Literal
 import cbor2
 from pydantic import BaseModel, Field, ValidationError
 
+from tweeling.domain import units
 from tweeling.domain.ids import Epoch, NodeId
 from tweeling.domain.telemetry import Direction, Identity, Movement
 from tweeling.errors import WireError
@@ -27,6 +29,8 @@ from tweeling.wire.topics import Topic
 MAX_BYTES = 1 << 20
 MAX_RECORDS = 10_000
 _MAX_SEQ = 2**63 - 1
+_MAX_DROPPED = 1000  # ranges
+_DIRECTIONS = frozenset(Direction)
 
 Seq = Annotated[int, Field(ge=1, le=_MAX_SEQ)]
 Reason = Annotated[str, Field(max_length=200)]
@@ -38,9 +42,11 @@ class Envelope(BaseModel, frozen=True, extra="forbid", strict=True):
     v: Literal[1] = 1
     node: NodeId
     epoch: Epoch
-    runs: tuple[tuple[Seq, Seq, Annotated[int, Field(ge=1, le=MAX_RECORDS)]], ...] = ()
+    runs: Annotated[
+        tuple[tuple[Seq, Seq, Annotated[int, Field(ge=1, le=MAX_RECORDS)]], ...], Field(max_length=MAX_RECORDS)
+    ] = ()
     low: Seq = 1
-    dropped: tuple[tuple[Seq, Seq, Reason], ...] = ()
+    dropped: Annotated[tuple[tuple[Seq, Seq, Reason], ...], Field(max_length=_MAX_DROPPED)] = ()
     ask: bool = False
     pack: list[Any] = Field(default=[], max_length=MAX_RECORDS)
 
@@ -81,8 +87,8 @@ class Decoded:
     refused: tuple[tuple[int, int, str], ...]
     names: tuple[str, ...]  # thing/property of each reading
     times: tuple[int, ...]  # milliseconds
-    values: tuple[float, ...]
-    units: tuple[str, ...]
+    values: tuple[float, ...]  # in the canonical unit
+    units: tuple[str, ...]  # canonical
     seqs: tuple[int, ...]
     movements: tuple[Movement, ...]
 
@@ -98,23 +104,26 @@ def parse(topic: Topic, payload: bytes) -> Envelope:
             envelope = Envelope.model_validate(_from_cbor(payload))
     except ValidationError as exc:
         raise WireError(_first_problem(exc)) from exc
+    _check(topic, envelope)
+    return envelope
+
+
+def _check(topic: Topic, envelope: Envelope) -> None:
+    """Raise WireError for an envelope whose parts contradict each other or its topic."""
+    if "v" not in envelope.model_fields_set:
+        raise WireError("v: missing")
     if envelope.node != topic.node:
         raise WireError(f"node: payload says {envelope.node!r}, topic says {topic.node!r}")
-    owned = 0
-    for first, last, records in envelope.runs:
-        if last < first:
-            raise WireError(f"runs: [{first}, {last}] runs backwards")
-        owned += (last - first + 1) * records
-        if owned > MAX_RECORDS:
-            raise WireError(f"runs: more than {MAX_RECORDS} records")
+    for name, ranges in (("runs", envelope.runs), ("dropped", envelope.dropped)):
+        for first, last, _ in ranges:
+            if last < first:
+                raise WireError(f"{name}: [{first}, {last}] runs backwards")
+    seqs = sum(last - first + 1 for first, last, _ in envelope.runs)
+    owned = sum((last - first + 1) * records for first, last, records in envelope.runs)
     if owned != len(envelope.pack):
         raise WireError(f"runs: own {owned} records, the pack holds {len(envelope.pack)}")
-    if len(envelope.seqs()) != sum(last - first + 1 for first, last, _ in envelope.runs):
+    if len(envelope.seqs()) != seqs:
         raise WireError("runs: overlap")
-    for first, last, _ in envelope.dropped:
-        if last < first:
-            raise WireError(f"dropped: [{first}, {last}] runs backwards")
-    return envelope
 
 
 def _from_cbor(payload: bytes) -> object:
@@ -137,38 +146,41 @@ def _from_cbor(payload: bytes) -> object:
 
 def _first_problem(exc: ValidationError) -> str:
     problem = exc.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in problem["loc"]) or "payload"
-    return f"{where[:120]}: {problem['msg'][:160]}"
+    where = ".".join(str(part) for part in problem["loc"])[:120] or "payload"
+    # A key of theirs may hold anything; a reason is one line in logs and lists.
+    return f"{''.join(char if char.isprintable() else '?' for char in where)}: {problem['msg'][:160]}"
 
 
 def decode(topic: Topic, payload: bytes, *, now_ms: int, skew_ms: int) -> Decoded:
     """Read one payload and its pack.
 
-    A record that means nothing, or that claims a time later than now + skew, refuses its whole seq, with the reason;
-    the other seqs of the envelope stand. Raises WireError when nothing in it can be trusted.
+    A record that means nothing, has a unit nobody knows, or claims a time later than now + skew refuses its whole
+    seq, with the reason; the other seqs of the envelope stand. Raises WireError when nothing in it can be trusted.
     """
     envelope = parse(topic, payload)
     rows = senml.resolve(_records(envelope.pack), now_ms=now_ms)
     refused: dict[int, str] = {}
-    owners = list(envelope.owners())
-    movements: dict[tuple[int, int], Movement] = {}
-    for (seq, index), row in zip(owners, rows, strict=True):
+    readings: list[tuple[int, str, int, float, str]] = []
+    movements: list[tuple[int, Movement]] = []
+    for (seq, index), row in zip(envelope.owners(), rows, strict=True):
         if isinstance(row, senml.Unresolved):
             refused.setdefault(seq, row.reason)
         elif row.time_ms > now_ms + skew_ms:
             refused.setdefault(seq, f"time is {(row.time_ms - now_ms) / 1000:.0f} s in the future")
-        elif row.weighing is not None:
-            identity = Identity(topic.hub, topic.node, envelope.epoch, seq, index)
+        else:
             try:
-                movements[seq, index] = _movement(identity, row)
-            except (ValidationError, ValueError) as exc:
-                problem = _first_problem(exc) if isinstance(exc, ValidationError) else str(exc)
-                refused.setdefault(seq, f"weighing: {problem}"[:200])
-    points = [
-        (row, owner[0])
-        for owner, row in zip(owners, rows, strict=True)
-        if owner[0] not in refused and isinstance(row, senml.Resolved) and row.weighing is None
-    ]
+                if row.weighing is None:
+                    readings.append((seq, row.name, row.time_ms, *_canonical(row)))
+                else:
+                    movements.append((seq, _movement(Identity(topic.hub, topic.node, envelope.epoch, seq, index), row)))
+            except ValidationError as exc:
+                refused.setdefault(seq, f"weighing: {_first_problem(exc)}"[:200])
+            except ValueError as exc:
+                refused.setdefault(seq, str(exc)[:200])
+    if refused:
+        readings = [reading for reading in readings if reading[0] not in refused]
+        movements = [movement for movement in movements if movement[0] not in refused]
+    seqs, names, times, values, canonical = zip(*readings, strict=True) if readings else ((), (), (), (), ())
     return Decoded(
         topic.hub,
         topic.node,
@@ -178,12 +190,12 @@ def decode(topic: Topic, payload: bytes, *, now_ms: int, skew_ms: int) -> Decode
         envelope.ask,
         envelope.seqs() - SeqSet.from_seqs(refused),
         tuple((seq, seq, reason) for seq, reason in sorted(refused.items())),
-        tuple(row.name for row, _ in points),
-        tuple(row.time_ms for row, _ in points),
-        tuple(float(row.value) for row, _ in points),
-        tuple(row.unit for row, _ in points),
-        tuple(seq for _, seq in points),
-        tuple(movement for (seq, _), movement in movements.items() if seq not in refused),
+        names,
+        times,
+        values,
+        canonical,
+        seqs,
+        tuple(movement for _, movement in movements),
     )
 
 
@@ -199,13 +211,26 @@ def _record(raw: object) -> senml.Record | senml.Unresolved:
     try:
         return senml.RECORD.validate_python(raw)
     except ValidationError as exc:
-        return senml.Unresolved(_first_problem(exc)[:200])
+        return senml.Unresolved(_first_problem(exc)[:200], senml.base_of(raw))
+
+
+def _canonical(row: senml.Resolved) -> tuple[float, str]:
+    """The value in the canonical unit of its dimension, and that unit."""
+    conversion = units.conversion(row.unit)
+    if conversion is None:
+        raise ValueError(f"unit {row.unit[:32]!r} is unknown")
+    value = row.value * conversion.factor + conversion.offset
+    if not math.isfinite(value):
+        raise ValueError("value is too large")
+    return value, conversion.unit
 
 
 def _movement(identity: Identity, row: senml.Resolved) -> Movement:
     weighing = row.weighing or {}
     if row.unit != "g" or not isinstance(row.value, int):
-        raise ValueError(f"a weighing is an integer of unit g, not {row.value!r} {row.unit!r}")
+        raise ValueError(f"weighing: an integer of unit g, not {row.value!r} {row.unit[:32]!r}"[:200])
+    if weighing["mv_"] not in _DIRECTIONS:
+        raise ValueError(f"weighing: direction {weighing['mv_'][:32]!r} is neither in nor out")
     return Movement(
         identity=identity,
         time_ms=row.time_ms,

@@ -35,9 +35,13 @@ class SeqSet:
         return cls.of((seq, seq) for seq in seqs)
 
     def __or__(self, other: SeqSet) -> SeqSet:
+        if not self.ranges or not other.ranges:
+            return self if self.ranges else other
         return SeqSet.of((*self.ranges, *other.ranges))
 
     def __sub__(self, other: SeqSet) -> SeqSet:
+        if not self.ranges or not other.ranges:
+            return self
         left: list[Range] = []
         cuts = other.ranges
         at = 0

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pydantic import ConfigDict, TypeAdapter, with_config
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
-
-from tweeling.errors import WireError
 
 # RFC 8428 §4.5.1, narrowed to `thing/attribute`, which is what a twin can place.
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}/[A-Za-z][A-Za-z0-9:._-]{0,63}$")
@@ -22,8 +21,11 @@ _RELATIVE = 2**28  # §4.5.3: smaller times are relative to now
 _CBOR_LABELS = {-1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs"}
 _CBOR_LABELS |= {0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s", 6: "t", 7: "ut", 8: "vd"}
 _TO_CBOR = {label: number for number, label in _CBOR_LABELS.items()}
-_WEIGHING = frozenset({"mv_", "mat", "par", "tkt", "lot", "grs", "tar"})
+_BASE = frozenset({"bn", "bt", "bu", "bv", "bver"})
+WEIGHING = frozenset({"mv_", "mat", "par", "tkt", "lot", "grs", "tar"})
+_VERSION = 10
 _MAX_MS = 253_402_300_800_000  # year 10000
+_MAX_VALUE = sys.float_info.max
 
 
 @with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
@@ -58,6 +60,16 @@ PACK = TypeAdapter(list[Record])
 RECORD = TypeAdapter(Record)
 
 
+def base_of(raw: object) -> Record | None:
+    """The base fields of a record that is senseless otherwise; None where not even these can be read."""
+    if not isinstance(raw, dict):
+        return None
+    try:
+        return RECORD.validate_python({key: value for key, value in raw.items() if key in _BASE})
+    except ValidationError:
+        return None
+
+
 class Resolved(NamedTuple):
     """One record on its own: base fields applied, time absolute."""
 
@@ -69,9 +81,14 @@ class Resolved(NamedTuple):
 
 
 class Unresolved(NamedTuple):
-    """A record that has no meaning, and why."""
+    """A record that has no meaning, and why.
+
+    base: the base fields it nevertheless sets for those behind it; None where these cannot be read either, so that
+    nothing behind it has a meaning.
+    """
 
     reason: str
+    base: Record | None = Record()
 
 
 def encode(records: Iterable[Resolved]) -> list[dict[str, Any]]:
@@ -100,42 +117,79 @@ def _offset(time_ms: int, base_s: float) -> float:
 
 def resolve(pack: Sequence[Record | Unresolved], *, now_ms: int) -> list[Resolved | Unresolved]:
     """Apply base fields and absolute times (RFC 8428 §4.6); a senseless record says why, the rest stand."""
-    name = unit = ""
-    time = value = 0.0
+    base = _Base("", 0.0, "", 0.0, _VERSION)
+    spoilt = False
     out: list[Resolved | Unresolved] = []
     for record in pack:
+        sets = record.base if isinstance(record, Unresolved) else record
+        spoilt = spoilt or sets is None
+        if sets and not _BASE.isdisjoint(sets):
+            base = base.then(sets)
         if isinstance(record, Unresolved):
             out.append(record)
-            continue
-        name, unit = record.get("bn", name), record.get("bu", unit)
-        time, value = record.get("bt", time), record.get("bv", value)
-        out.append(_resolve(record, name, time, unit, value, now_ms))
+        elif spoilt:
+            out.append(Unresolved("the base fields before it cannot be read"))
+        else:
+            out.append(_resolve(record, base, now_ms))
     return out
 
 
-def _resolve(
-    record: Record, base_name: str, base_time: float, base_unit: str, base_value: float, now_ms: int
-) -> Resolved | Unresolved:
-    if record.get("bver", 10) > 10:
-        return Unresolved(f"SenML version {record['bver']} is newer than 10")
-    name = base_name + record.get("n", "")
-    if not _NAME.match(name):
+class _Base(NamedTuple):
+    name: str
+    time: float
+    unit: str
+    value: float
+    version: int
+
+    def then(self, record: Record) -> _Base:
+        return _Base(
+            record.get("bn", self.name),
+            record.get("bt", self.time),
+            record.get("bu", self.unit),
+            record.get("bv", self.value),
+            record.get("bver", self.version),
+        )
+
+
+def _resolve(record: Record, base: _Base, now_ms: int) -> Resolved | Unresolved:
+    if base.version > _VERSION:
+        return Unresolved(f"the SenML version is newer than {_VERSION}")
+    name = base.name + record.get("n", "")
+    if not _NAME.fullmatch(name):
         return Unresolved(f"name {name[:80]!r} is not <thing>/<attribute>")
-    seconds = base_time + record.get("t", 0.0)
-    time_ms = round(seconds * 1000) + (now_ms if -_RELATIVE < seconds < _RELATIVE else 0)
-    if not 0 <= time_ms < _MAX_MS:
-        return Unresolved(f"time {seconds} s is outside 1970..9999")
-    value: float | int
+    time_ms = _time_ms(base.time + record.get("t", 0.0), now_ms)
+    if time_ms is None:
+        return Unresolved("time is outside 1970..9999")
+    value = _value(record, base.value)
+    if isinstance(value, str):
+        return Unresolved(value)
+    weighing = None
+    if not WEIGHING.isdisjoint(record):
+        if "mv_" not in record:
+            return Unresolved("a weighing without its direction (mv_)")
+        weighing = {key: item for key, item in record.items() if key in WEIGHING}
+    return Resolved(name, time_ms, value, record.get("u", base.unit), weighing)
+
+
+def _time_ms(seconds: float, now_ms: int) -> int | None:
+    if not abs(seconds) < _MAX_MS / 1000:
+        return None
+    time_ms = round(seconds * 1000) + (now_ms if abs(seconds) < _RELATIVE else 0)
+    return time_ms if 0 <= time_ms < _MAX_MS else None
+
+
+def _value(record: Record, base: float) -> float | int | str:
+    """The number of a record, or why there is none; an integer without a base stays one."""
     if "v" in record:
-        value = record["v"] + base_value if base_value else record["v"]
+        value = record["v"]
     elif "vb" in record:
-        value = float(record["vb"])
+        return float(record["vb"])
     else:
-        return Unresolved("no numeric or boolean value (v or vb)")
-    if not math.isfinite(value):
-        return Unresolved("value is not finite")
-    weighing = {key: item for key, item in record.items() if key in _WEIGHING} if "mv_" in record else None
-    return Resolved(name, time_ms, value, record.get("u", base_unit), weighing)
+        return "no numeric or boolean value (v or vb)"
+    if not abs(value) <= _MAX_VALUE:  # an integer beyond it is no float any more
+        return "value is too large"
+    total = value + base if base else value
+    return total if math.isfinite(total) else "value is too large"
 
 
 def to_cbor(record: Mapping[str, Any]) -> dict[int | str, Any]:
@@ -143,8 +197,8 @@ def to_cbor(record: Mapping[str, Any]) -> dict[int | str, Any]:
     return {_TO_CBOR.get(label, label): value for label, value in record.items()}
 
 
-def from_cbor(record: object) -> dict[str, Any]:
-    """Swap the integers of RFC 8428 §6 back, or raise WireError."""
+def from_cbor(record: object) -> object:
+    """Swap the integers of RFC 8428 §6 back; what is no record stays what it is, for validation to refuse."""
     if not isinstance(record, dict):
-        raise WireError("pack: a CBOR record is not a map")
-    return {str(_CBOR_LABELS.get(label, label)): value for label, value in record.items()}
+        return record
+    return {_CBOR_LABELS.get(label, label) if type(label) is int else label: value for label, value in record.items()}

@@ -39,7 +39,7 @@ def parse(topic: str) -> Topic:
     if len(parts) != 5 or tuple(parts[:2]) != _ROOT:
         raise WireError(f"unknown topic {topic[:200]!r}: expected tweeling/v1/<hub>/<node>/<channel>")
     hub, node, channel = parts[2:]
-    if not _NAME.match(hub) or not _NAME.match(node):
+    if not _NAME.fullmatch(hub) or not _NAME.fullmatch(node):
         raise WireError(f"unknown topic {topic[:200]!r}: hub and node are letters, digits, - and _")
     try:
         return Topic(hub, node, Channel(channel))

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tweeling.errors import WireError
+from tweeling.wire.ack import Ack, State
+
+EPOCH = "00000000000000aa"
+
+
+def test_an_ack_reads_back_as_it_was_written() -> None:
+    ack = Ack(
+        epoch=EPOCH, committed=((1, 4), (9, 9)), refused=((5, 5, "why"),), want=((6, 8),), rate=50, retry_after=1.5
+    )
+    assert Ack.decode(ack.encode()) == ack
+    assert json.loads(ack.encode())["v"] == 1
+
+
+def test_a_state_reads_back_as_it_was_written() -> None:
+    state = State(online=True, since_ms=17, epoch=EPOCH, software="0.1.0", queued=3)
+    assert State.decode(state.encode()) == state
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[]", b"{}", b'{"v":2,"epoch":"00000000000000aa"}'])
+def test_what_is_neither_is_refused(payload: bytes) -> None:
+    with pytest.raises(WireError, match=r"^ack: "):
+        Ack.decode(payload)
+    with pytest.raises(WireError, match=r"^state: "):
+        State.decode(payload)
+
+
+def test_an_unknown_field_is_refused() -> None:
+    with pytest.raises(WireError):
+        State.decode(b'{"online":true,"since_ms":1,"epoch":"00000000000000aa","extra":1}')

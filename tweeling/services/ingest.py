@@ -1,0 +1,185 @@
+"""Ingest: what arrives becomes committed, quarantined or refused, and every node is told which.
+
+`handle` is the whole use case: decode, commit once, then answer. Nothing is answered that is not committed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tweeling.domain.now import NodeNow
+from tweeling.errors import WireError
+from tweeling.ports.clock import Clock
+from tweeling.ports.inbox import Answer, Message, Outcome
+from tweeling.ports.journal import Arrival, Journal, NodeEpoch, Settled, Suspect
+from tweeling.wire import topics
+from tweeling.wire.ack import Ack, State
+from tweeling.wire.envelope import Decoded, decode
+from tweeling.wire.ranges import Range, SeqSet
+from tweeling.wire.topics import Channel, Topic
+
+_MAX_RANGES = 1000  # in one ack; what does not fit is only asked or told again later
+_MAX_WAIT_S = 60.0
+_REFUSED_BEFORE = "refused before; the hub's quarantine says why"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestSettings:
+    """skew_ms: how far a reading may lie in the future. gap_s: how long a gap may be mere reordering.
+
+    rate: messages a second that a node may send of its backlog, 0 for no limit. busy_at: the load (0..1) from which
+    nodes are asked to wait busy_s before their next message.
+    """
+
+    skew_ms: int = 300_000
+    gap_s: float = 2.0
+    rate: float = 0.0
+    busy_at: float = 0.8
+    busy_s: float = 1.0
+
+
+@dataclass(slots=True)
+class _Watch:
+    """The gaps of one outbox: those seen at `since`, to be asked for when they are there `wait` seconds later still."""
+
+    since: float
+    wait: float
+    low: int = 1
+    gaps: SeqSet = field(default_factory=SeqSet)
+
+
+class Ingest:
+    """An `Inbox`: messages in, commits and answers out; one thread calls `handle` and `gaps`, any thread `nodes`."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        settings: IngestSettings | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._settings = settings or IngestSettings()
+        self._monotonic = monotonic
+        self._watched: dict[NodeEpoch, _Watch] = {}
+        self._present: dict[tuple[str, str], NodeNow] = {}
+        self._presence_lock = threading.Lock()
+
+    def handle(self, messages: Sequence[Message], *, load: float = 0.0) -> Outcome:
+        """See `Inbox`."""
+        now_ms = self._clock.now_ms()
+        arrivals: list[Arrival] = []
+        states: list[tuple[Topic, State]] = []
+        suspects: list[Suspect] = []
+        for message in messages:
+            try:
+                match self._read(message, now_ms):
+                    case Arrival() as arrival:
+                        arrivals.append(arrival)
+                    case (topic, state):
+                        states.append((topic, state))
+            except WireError as exc:
+                suspects.append(Suspect(message.topic, message.payload, str(exc)))
+        batch = None
+        if arrivals or suspects:
+            batch = self._journal.commit(arrivals, suspects, recorded_ms=now_ms)
+        return Outcome(batch, self._answers(arrivals, load), self._note(states), tuple(suspects))
+
+    def gaps(self) -> tuple[Answer, ...]:
+        """See `Inbox`."""
+        answers = []
+        for node in list(self._watched):
+            if want := self._wanted(node, self._journal.settled(node)):
+                ack = Ack(epoch=node.epoch, want=want, rate=self._settings.rate)
+                answers.append(Answer(_ack_topic(node), ack))
+        return tuple(answers)
+
+    def nodes(self) -> tuple[NodeNow, ...]:
+        """The presence of every node that told it since start, by hub and name."""
+        with self._presence_lock:
+            return tuple(self._present[key] for key in sorted(self._present))
+
+    def _read(self, message: Message, now_ms: int) -> Arrival | tuple[Topic, State] | None:
+        """Say what a message means, None for nothing at all; or raise WireError."""
+        topic = topics.parse(message.topic)
+        if topic.channel is Channel.UP:
+            decoded = decode(topic, message.payload, now_ms=now_ms, skew_ms=self._settings.skew_ms)
+            return Arrival(message.topic, message.payload, decoded)
+        if topic.channel is Channel.STATE:
+            # An empty retained message is MQTT's way to forget one.
+            return (topic, State.decode(message.payload)) if message.payload else None
+        raise WireError(f"a hub does not read {topic.channel}")
+
+    def _note(self, states: Iterable[tuple[Topic, State]]) -> tuple[NodeNow, ...]:
+        changed: dict[tuple[str, str], NodeNow] = {}
+        for topic, state in states:
+            key = (topic.hub, topic.node)
+            changed[key] = NodeNow(*key, state.online, state.since_ms, state.queued)
+        with self._presence_lock:
+            self._present.update(changed)
+        return tuple(changed.values())
+
+    def _answers(self, arrivals: Iterable[Arrival], load: float) -> tuple[Answer, ...]:
+        came: dict[NodeEpoch, list[Decoded]] = {}
+        for arrival in arrivals:
+            decoded = arrival.decoded
+            came.setdefault(NodeEpoch(decoded.hub, decoded.node, decoded.epoch), []).append(decoded)
+        answers = []
+        for node, envelopes in came.items():
+            settled = self._journal.settled(node)
+            watch = self._watched.setdefault(node, _Watch(self._monotonic(), self._settings.gap_s))
+            watch.low = max(watch.low, *(each.low for each in envelopes))
+            asked = any(each.ask for each in envelopes)
+            about = settled.committed | settled.refused
+            if not asked:
+                about = SeqSet.of(span for each in envelopes for span in each.accepted.ranges)
+                about |= SeqSet.of((first, last) for each in envelopes for first, last, _ in each.refused)
+            ack = Ack(
+                epoch=node.epoch,
+                committed=_newest((about & settled.committed).ranges),
+                refused=_refused(about & settled.refused, envelopes),
+                want=self._wanted(node, settled),
+                known=asked,
+                rate=self._settings.rate,
+                retry_after=self._settings.busy_s if load >= self._settings.busy_at else 0.0,
+            )
+            answers.append(Answer(_ack_topic(node), ack))
+        return tuple(answers)
+
+    def _wanted(self, node: NodeEpoch, settled: Settled) -> tuple[Range, ...]:
+        """The gaps that were there a while ago and still are; an outbox without any is not watched."""
+        watch = self._watched[node]
+        gaps = (settled.committed | settled.refused | settled.dropped).holes(watch.low)
+        now = self._monotonic()
+        if not gaps:
+            del self._watched[node]
+            return ()
+        if now - watch.since < watch.wait:
+            watch.gaps = watch.gaps or gaps
+            return ()
+        want = gaps & watch.gaps
+        watch.gaps, watch.since = gaps, now
+        if want:  # a node that does not answer is asked less and less
+            watch.wait = min(2 * watch.wait, _MAX_WAIT_S)
+        return want.ranges[:_MAX_RANGES]
+
+
+def _ack_topic(node: NodeEpoch) -> str:
+    return str(Topic(node.hub, node.node, Channel.ACK))
+
+
+def _newest(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
+    return ranges[-_MAX_RANGES:]
+
+
+def _refused(seqs: SeqSet, envelopes: Iterable[Decoded]) -> tuple[tuple[int, int, str], ...]:
+    """Refused ranges with their reasons, as far as these envelopes tell them."""
+    told = [row for each in envelopes for row in each.refused if row[0] in seqs]
+    rest = seqs - SeqSet.of((first, last) for first, last, _ in told)
+    rows = {*told, *((first, last, _REFUSED_BEFORE) for first, last in rest.ranges)}
+    return tuple(sorted(rows))[-_MAX_RANGES:]
