@@ -1,0 +1,71 @@
+"""A hub of the demo region that lives by itself: fill levels and weighings, at the agent's clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from tweeling.domain.telemetry import FILLING_LEVEL
+from tweeling.simulation import Fill, Load, Simulator
+from tweeling.wire.senml import Resolved
+from tweeling_edge.clock import Clock
+from tweeling_edge.config import SimulateSettings
+from tweeling_edge.drivers import Batch
+from tweeling_edge.sample import Sample
+
+_BATCH = 500
+
+
+class World(Protocol):
+    """What happens in [from, to), in order of time, however it is cut."""
+
+    def observe(self, from_ms: int, to_ms: int, *, every_ms: int) -> Iterator[Fill | Load]:
+        """Yield fills every so often, and loads when they are weighed."""
+        ...
+
+
+class Simulate:
+    """Looks at the world at each tick, from where it looked last."""
+
+    def __init__(self, settings: SimulateSettings, hub: str, clock: Clock, *, world: World | None = None) -> None:
+        self._world = world or Simulator(settings.seed, hub, settings.start_ms)
+        self._clock = clock
+        self._from_ms = settings.from_ms
+        self._every_ms = round(settings.every_s * 1000)
+        self._tick_ms = settings.tick_s * 1000 * clock.speed
+        self.name = f"simulate:{hub}:{settings.seed}:{settings.start_ms}"
+
+    def batches(self, cursor: str | None, stop: threading.Event) -> Iterator[Batch]:
+        """Yield what happened up to now, then at every tick; the cursor is the time up to which all is told."""
+        first = self._clock.now_ms() if self._from_ms is None else self._from_ms
+        seen = first if cursor is None else int(cursor)
+        while not stop.is_set():
+            now = self._clock.now_ms()
+            if now > seen:
+                for batch in self._between(seen, now):
+                    yield batch
+                    if stop.is_set():
+                        return
+                seen = now
+            self._clock.wait_until(now + self._tick_ms, stop)
+
+    def _between(self, from_ms: int, to_ms: int) -> Iterator[Batch]:
+        news = to_ms - 2 * self._tick_ms
+        samples: list[Sample] = []
+        for item in self._world.observe(from_ms, to_ms, every_ms=self._every_ms):
+            # A cut lies between two moments, so that the cursor is one.
+            if len(samples) >= _BATCH and item.time_ms > samples[-1][0].time_ms:
+                yield Batch(tuple(samples), str(item.time_ms), live=item.time_ms >= news)
+                samples = []
+            samples.append(_sample(item))
+        if samples:
+            yield Batch(tuple(samples), str(to_ms))
+
+
+def _sample(item: Fill | Load) -> Sample:
+    if isinstance(item, Fill):
+        return (Resolved(f"{item.zone}/{FILLING_LEVEL}", item.time_ms, item.level, "/", None),)
+    weighing: dict[str, Any] = {"mv_": item.direction, "mat": item.material, "grs": item.gross_g, "tar": item.tare_g}
+    weighing |= {key: text for key, text in (("par", item.tenant), ("tkt", item.ticket), ("lot", item.lot)) if text}
+    return (Resolved(f"{item.zone}/scale", item.time_ms, item.net_g, "g", weighing),)

@@ -1,0 +1,173 @@
+"""A CSV file of readings, read row by row: what can be read, and what is wrong with the rest, by line and column."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
+from typing import BinaryIO, NamedTuple
+from zoneinfo import ZoneInfo
+
+from tweeling.errors import ConfigError
+from tweeling_edge.config import ReplaySettings
+
+_SENSOR = re.compile(r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$")
+_NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
+_EARLIEST_MS = 2**28 * 1000  # SenML reads a time below 2^28 s as relative
+_LATEST_MS = 253_402_300_800_000
+_MAX_LINE = 65_536
+
+
+class Good(NamedTuple):
+    """A reading of the file; `end` is the byte behind its row, `line` that of its last line."""
+
+    sensor: str
+    time_ms: int
+    value: float
+    unit: str
+    line: int
+    end: int
+
+
+class Bad(NamedTuple):
+    """A row without meaning, and why."""
+
+    reason: str
+    line: int
+    end: int
+
+
+class Skipped(NamedTuple):
+    """A row of a sensor that is not wanted, or an empty one."""
+
+    line: int
+    end: int
+
+
+class Table:
+    """A CSV file with a header that has the columns wanted; raises ConfigError naming the one that is missing."""
+
+    def __init__(self, settings: ReplaySettings) -> None:
+        self._settings = settings
+        self._zone = ZoneInfo(settings.zone)
+        self._wanted = frozenset(settings.sensors)
+        self.path = settings.file
+        try:
+            with self.path.open("rb") as stream:
+                header = stream.readline(_MAX_LINE)
+        except OSError as exc:
+            raise ConfigError(f"cannot be read: {exc.strerror}", source=str(self.path), field="file") from exc
+        text = header.decode("utf-8-sig", "replace").rstrip("\r\n")
+        self._delimiter = max(",;\t", key=text.count)
+        self._start = len(header)
+        self._names = [name.strip() for name in next(csv.reader([text], delimiter=self._delimiter), [])]
+        columns = settings.columns
+        self._sensor, self._time, self._value = (
+            self._column(role, name)
+            for role, name in (("sensor", columns.sensor), ("time", columns.time), ("value", columns.value))
+        )
+        self._unit = None if columns.unit is None else self._column("unit", columns.unit)
+
+    def rows(self, *, line: int = 1, offset: int | None = None) -> Iterator[Good | Bad | Skipped]:
+        """Read every row behind a line and its end; begin behind the header."""
+        with self.path.open("rb") as stream:
+            stream.seek(self._start if offset is None else offset)
+            lines = _Lines(stream, line)
+            reader = csv.reader(lines, delimiter=self._delimiter)
+            while True:
+                try:
+                    row = next(reader)
+                except StopIteration:
+                    return
+                except csv.Error as exc:
+                    yield Bad(f"line {lines.line}: {exc}", lines.line, lines.end)
+                    continue
+                yield self._read(row, lines.line, lines.end)
+
+    def _column(self, role: str, name: str) -> int:
+        if name not in self._names:
+            raise ConfigError(
+                f"has no column {name!r} for the {role}; it has {', '.join(map(repr, self._names)) or 'none'}",
+                source=str(self.path),
+                field=f"columns.{role}",
+                remedy=f"Say which column it is: --columns {role}=NAME, or columns.{role} in the configuration",
+            )
+        return self._names.index(name)
+
+    def _read(self, row: list[str], line: int, end: int) -> Good | Bad | Skipped:
+        if not any(cell.strip() for cell in row):
+            return Skipped(line, end)
+        try:
+            sensor = self._cell(row, self._sensor)
+            if self._wanted and sensor not in self._wanted:
+                return Skipped(line, end)
+            self._check_name(sensor)
+            time_ms = self._time_ms(self._cell(row, self._time))
+            value = self._number(self._cell(row, self._value))
+            unit = self._settings.unit if self._unit is None else self._cell(row, self._unit) or self._settings.unit
+        except _CellError as exc:
+            return Bad(f"line {line}, column {self._names[exc.column]!r}: {exc}", line, end)
+        return Good(sensor, time_ms, value, unit, line, end)
+
+    def _cell(self, row: list[str], column: int) -> str:
+        if column >= len(row):
+            raise _CellError(column, "is missing, the row is too short")
+        return row[column].strip()
+
+    def _check_name(self, sensor: str) -> None:
+        if not _SENSOR.match(sensor):
+            raise _CellError(self._sensor, f"{sensor[:40]!r} is no name (letters, digits, : . _ -)")
+
+    def _time_ms(self, text: str) -> int:
+        try:
+            time_ms = _parse_time(text, self._zone)
+        except (ValueError, OverflowError):
+            raise _CellError(self._time, f"{text[:40]!r} is no time (ISO 8601, or seconds or ms since 1970)") from None
+        if not _EARLIEST_MS <= time_ms < _LATEST_MS:
+            raise _CellError(self._time, f"{text[:40]!r} is before July 1978 or after the year 9999")
+        return time_ms
+
+    def _number(self, text: str) -> float:
+        try:
+            value = float(text.replace(",", ".") if self._delimiter != "," else text)
+        except ValueError:
+            raise _CellError(self._value, f"{text[:40]!r} is no number") from None
+        if not math.isfinite(value):
+            raise _CellError(self._value, f"{text[:40]!r} is no finite number")
+        return value
+
+
+class _CellError(Exception):
+    """What is wrong in one cell."""
+
+    def __init__(self, column: int, reason: str) -> None:
+        super().__init__(reason)
+        self.column = column
+
+
+class _Lines:
+    """Decoded lines of a file, with the number and the end of the last one handed out."""
+
+    def __init__(self, stream: BinaryIO, line: int) -> None:
+        self._stream = stream
+        self.line = line
+        self.end = stream.tell()
+
+    def __iter__(self) -> Iterator[str]:
+        while raw := self._stream.readline(_MAX_LINE):
+            self.line += 1
+            self.end += len(raw)
+            yield raw.decode("utf-8", "replace")
+
+
+def _parse_time(text: str, zone: tzinfo) -> int:
+    if _NUMBER.match(text):
+        number = float(text)
+        return round(number) if abs(number) >= 1e11 else round(number * 1000)
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000

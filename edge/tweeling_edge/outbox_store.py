@@ -1,0 +1,271 @@
+"""What the outbox keeps in SQLite: every statement, and what each must leave true."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tweeling.wire.ranges import SeqSet
+from tweeling_edge.events import Drop
+from tweeling_edge.outbox_file import translated
+from tweeling_edge.sample import Row
+from tweeling_edge.thinning import STEPS, Candidate, thin
+
+log = logging.getLogger("tweeling_edge.outbox")
+
+ROW_BYTES = 32  # beside its body, what a row costs
+_COUNT = {
+    "committed": "UPDATE source SET committed = committed + ? WHERE id = ?",
+    "refused": "UPDATE source SET refused = refused + ? WHERE id = ?",
+    "dropped": "UPDATE source SET dropped = dropped + ? WHERE id = ?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """When readings are thinned; weighings never are."""
+
+    max_bytes: int = 256 << 20
+    max_rows: int = 2_000_000
+
+    @classmethod
+    def of(cls, max_mb: float, max_rows: int) -> Quota:
+        """Take megabytes."""
+        return cls(round(max_mb * (1 << 20)), max_rows)
+
+
+class Entry(NamedTuple):
+    """A sample on its way into the file."""
+
+    body: str
+    weighing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What became of one driver's samples; `cursor` is where it goes on."""
+
+    cursor: str | None = None
+    queued: int = 0
+    committed: int = 0
+    refused: int = 0
+    dropped: int = 0
+
+    @property
+    def settled(self) -> int:
+        """Samples about which nothing remains to be done."""
+        return self.committed + self.refused + self.dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The outbox at a glance. oldest_ms: when the oldest held sample was queued."""
+
+    epoch: str
+    last: int
+    queued: int
+    weighings: int
+    size: int
+    oldest_ms: int | None
+    sources: dict[str, Source] = field(default_factory=dict)
+
+    def used(self, quota: Quota) -> float:
+        """The share of the quota that is taken."""
+        return max(self.size / quota.max_bytes, self.queued / quota.max_rows)
+
+    def hours_left(self, quota: Quota, now_ms: int) -> float | None:
+        """Hours until thinning starts at the pace of what is held; None while too little is held to tell."""
+        if self.oldest_ms is None or now_ms - self.oldest_ms < 60_000:
+            return None
+        used = self.used(quota)
+        return round(max(1 - used, 0.0) / used * (now_ms - self.oldest_ms) / 3_600_000, 2)
+
+
+class Writer:
+    """Statements of the one writing thread; each runs inside a transaction that the caller begins and ends."""
+
+    def __init__(self, connection: sqlite3.Connection, quota: Quota) -> None:
+        self._db = connection
+        self._quota = quota
+        self.epoch: str
+        self.last: int
+        self.fresh: int | None
+        self.epoch, self.last, self.fresh = connection.execute("SELECT epoch, last, fresh FROM outbox").fetchone()
+        self.rows, self.size = _usage(connection)
+        self._thin_at = 1.0  # share of the quota
+        self._sources: dict[str, int] = dict(connection.execute("SELECT name, id FROM source"))
+
+    def append(self, entries: Sequence[Entry], *, source: str, cursor: str | None, now_ms: int) -> tuple[int, int]:
+        """Give entries the next seqs and move the source's cursor; return the first and last seq."""
+        first = self.last + 1
+        self.last += len(entries)
+        number = self._source(source)
+        self._db.executemany(
+            "INSERT INTO reading VALUES (?, ?, ?, ?, ?)",
+            [(seq, number, entry.weighing, now_ms, entry.body) for seq, entry in enumerate(entries, first)],
+        )
+        self._db.execute("UPDATE outbox SET last = ?", (self.last,))
+        self._db.execute(
+            "UPDATE source SET queued = queued + ?, cursor = coalesce(?, cursor) WHERE id = ?",
+            (len(entries), cursor, number),
+        )
+        self.rows += len(entries)
+        self.size += sum(len(entry.body) + ROW_BYTES for entry in entries)
+        return first, self.last
+
+    def rewind(self, source: str) -> None:
+        """Forget a source's cursor and counts, so that it begins again."""
+        self._db.execute(
+            "UPDATE source SET cursor = NULL, queued = 0, committed = 0, refused = 0, dropped = 0 WHERE id = ?",
+            (self._source(source),),
+        )
+
+    def settle(self, committed: SeqSet, refused: SeqSet) -> None:
+        """Delete what the hub has committed or refused."""
+        for fate, seqs in (("committed", committed), ("refused", refused)):
+            self._delete(seqs, fate)
+
+    def drop(self, seqs: SeqSet, reason: str) -> list[Drop]:
+        """Give samples up, and note it until the hub has heard."""
+        self._delete(seqs, "dropped")
+        drops = []
+        for first, last in seqs.ranges:
+            row = self._db.execute("INSERT INTO dropped (first, last, reason) VALUES (?, ?, ?)", (first, last, reason))
+            drops.append(Drop(row.lastrowid or 0, first, last, reason))
+        return drops
+
+    def thin(self) -> list[Drop]:
+        """Where the quota is passed, give readings up until a fifth of it is free or only sparse ones are left."""
+        if self._share() <= self._thin_at:
+            return []
+        drops: list[Drop] = []
+        for step_ms in STEPS:
+            excess = max(self.size - self._quota.max_bytes * 4 // 5, 0)
+            rows = max(self.rows - self._quota.max_rows * 4 // 5, 0)
+            excess = max(excess, rows * self.size // max(self.rows, 1))
+            if excess <= 0:
+                break
+            found = self._db.execute(
+                "SELECT seq, length(body) + ?, body FROM reading WHERE NOT weighing ORDER BY seq", (ROW_BYTES,)
+            )
+            gone = SeqSet.from_seqs(
+                row.seq for row in thin(map(Candidate._make, found), step_ms=step_ms, excess=excess)
+            )
+            found.close()
+            drops += self.drop(gone, f"outbox full: thinned to one reading per {step_ms // 3_600_000} h")
+        # Sparse leftovers may exceed the quota; look again only when there is clearly more than now.
+        self._thin_at = max(1.0, self._share() + 0.05)
+        log.warning("outbox.thinned", extra={"given_up": sum(d.last - d.first + 1 for d in drops), "rows": self.rows})
+        return drops
+
+    def forget(self, ids: Sequence[int]) -> None:
+        """The hub has heard of these drops."""
+        self._db.executemany("DELETE FROM dropped WHERE id = ?", [(i,) for i in ids])
+
+    def trust(self) -> None:
+        """The hub agrees on the past."""
+        self.fresh = None
+        self._db.execute("UPDATE outbox SET fresh = NULL")
+
+    def renew(self, epoch: str, settled: SeqSet) -> int:
+        """Begin a new epoch: forget what is settled, number the rest from 1; return the last number."""
+        self.settle(settled, SeqSet())
+        self._db.execute(
+            "CREATE TEMP TABLE renewed AS SELECT row_number() OVER (ORDER BY seq), source, weighing, queued_ms, body "
+            "FROM reading"
+        )
+        self._db.execute("DELETE FROM reading")
+        self._db.execute("INSERT INTO reading SELECT * FROM renewed")
+        self._db.execute("DROP TABLE renewed")
+        self._db.execute("DELETE FROM dropped")
+        self.epoch, self.last, self.fresh = epoch, self.rows, None
+        self._db.execute("UPDATE outbox SET epoch = ?, last = ?, fresh = NULL", (epoch, self.last))
+        return self.last
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, and durable at the end."""
+        before = (self.epoch, self.last, self.fresh, self.rows, self.size, self._thin_at, dict(self._sources))
+        with translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                self.epoch, self.last, self.fresh, self.rows, self.size, self._thin_at, self._sources = before
+                raise
+
+    def _share(self) -> float:
+        return max(self.size / self._quota.max_bytes, self.rows / self._quota.max_rows)
+
+    def _source(self, name: str) -> int:
+        if name not in self._sources:
+            self._sources[name] = self._db.execute("INSERT INTO source (name) VALUES (?)", (name,)).lastrowid or 0
+        return self._sources[name]
+
+    def _delete(self, seqs: SeqSet, fate: str) -> None:
+        for first, last in seqs.ranges:
+            found = self._db.execute(
+                "SELECT source, count(*), sum(length(body) + ?) FROM reading WHERE seq BETWEEN ? AND ? GROUP BY source",
+                (ROW_BYTES, first, last),
+            ).fetchall()
+            for source, rows, size in found:
+                self._db.execute(_COUNT[fate], (rows, source))
+                self.rows -= rows
+                self.size -= size
+            self._db.execute("DELETE FROM reading WHERE seq BETWEEN ? AND ?", (first, last))
+
+
+# ---------------------------------------------------------------- reading
+
+
+def held(connection: sqlite3.Connection) -> SeqSet:
+    """Every seq in the outbox."""
+    with translated():
+        return SeqSet(
+            tuple(
+                connection.execute(
+                    "SELECT min(seq), max(seq) FROM (SELECT seq, seq - row_number() OVER (ORDER BY seq) AS island "
+                    "FROM reading) GROUP BY island ORDER BY 1"
+                )
+            )
+        )
+
+
+def drops(connection: sqlite3.Connection) -> list[Drop]:
+    """What was given up and the hub has not heard of."""
+    with translated():
+        return [Drop(*row) for row in connection.execute("SELECT id, first, last, reason FROM dropped ORDER BY id")]
+
+
+def page(connection: sqlite3.Connection, seqs: SeqSet) -> list[Row]:
+    """The rows of some seqs that are still there, in order."""
+    rows: list[Row] = []
+    with translated():
+        for bounds in seqs.ranges:
+            found = connection.execute("SELECT seq, body FROM reading WHERE seq BETWEEN ? AND ? ORDER BY seq", bounds)
+            rows += [Row(*row) for row in found]
+    return rows
+
+
+def stats(connection: sqlite3.Connection) -> Stats:
+    """Count what is there."""
+    with translated():
+        epoch, last = connection.execute("SELECT epoch, last FROM outbox").fetchone()
+        rows, size = _usage(connection)
+        weighings = connection.execute("SELECT count(*) FROM reading WHERE weighing").fetchone()[0]
+        oldest = connection.execute("SELECT queued_ms FROM reading ORDER BY seq LIMIT 1").fetchone()
+        found = connection.execute("SELECT name, cursor, queued, committed, refused, dropped FROM source ORDER BY name")
+        sources = {name: Source(*rest) for name, *rest in found}
+    return Stats(epoch, last, rows, weighings, size, oldest[0] if oldest else None, sources)
+
+
+def _usage(connection: sqlite3.Connection) -> tuple[int, int]:
+    rows, size = connection.execute("SELECT count(*), coalesce(sum(length(body)), 0) FROM reading").fetchone()
+    return rows, size + rows * ROW_BYTES

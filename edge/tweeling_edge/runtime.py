@@ -1,0 +1,311 @@
+"""The running agent: the outbox, the line to the broker and the drivers around the pure core.
+
+One thread (the caller's) owns the core and carries out its commands; the others only hand events over.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Self, assert_never
+
+from tweeling import __version__
+from tweeling.errors import ConfigError, TweelingError, UnavailableError, WireError
+from tweeling.wire.ack import Ack, State
+from tweeling.wire.ranges import SeqSet
+from tweeling.wire.topics import Channel
+from tweeling_edge import config as configuration
+from tweeling_edge.agent import Agent, Limits
+from tweeling_edge.clock import Clock, system_ms
+from tweeling_edge.config import Config, DriverSettings, ReplaySettings
+from tweeling_edge.drivers import Driver
+from tweeling_edge.events import (
+    Acked,
+    Command,
+    Connected,
+    Delete,
+    Disconnected,
+    Dropped,
+    Event,
+    Forget,
+    Handed,
+    Hangup,
+    NewEpoch,
+    Publish,
+    Queued,
+    Renewed,
+    Tick,
+    Trust,
+)
+from tweeling_edge.outbox import Failed, Notice, Outbox, Settled
+from tweeling_edge.outbox_store import Quota
+from tweeling_edge.publisher import Arrived, Confirmed, LineDown, LineEvent, LineUp, Publisher
+from tweeling_edge.sample import pack
+
+log = logging.getLogger("tweeling_edge.agent")
+
+STATE_EVERY_S = 60.0
+_RETRY_S = (1.0, 60.0)
+
+
+class _Woken:
+    """Someone asked for the end."""
+
+
+class _DriverEnded:
+    """A driver has no more."""
+
+
+Incoming = Notice | LineEvent | _Woken | _DriverEnded
+
+
+class Runtime:
+    """Everything of one node, joined. Use as a context manager, call `run` once."""
+
+    def __init__(self, config: Config, drivers: Sequence[DriverSettings] | None = None) -> None:
+        """Open what the configuration names; `drivers` take the place of its own. Raises ConfigError."""
+        self._config = config
+        who = configuration.credentials(config.broker.credentials) if config.broker.credentials else None
+        self.clock = Clock() if config.clock is None else Clock(**config.clock.model_dump())
+        chosen = config.drivers if drivers is None else drivers
+        self.drivers = [_driver(settings, config.hub, self.clock) for settings in chosen]
+        names = [driver.name for driver in self.drivers]
+        if len(set(names)) != len(names):
+            raise ConfigError("two drivers are the same", field="drivers", remedy="Remove one")
+        self._incoming: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self.outbox = Outbox(
+            config.outbox.path,
+            now_ms=system_ms,
+            new_epoch=lambda: secrets.token_hex(8),
+            quota=Quota.of(config.outbox.max_mb, config.outbox.max_rows),
+            listen=self._incoming.put,
+        )
+        try:
+            epoch, last, held, fresh_from, drops = self.outbox.state()
+            self.agent = Agent(
+                epoch=epoch,
+                last=last,
+                held=held,
+                fresh_from=fresh_from,
+                drops=drops,
+                limits=Limits(pack=config.pack, messages=config.messages, reserve=max(1, config.messages // 5)),
+            )
+            self._publisher = Publisher(
+                config.broker,
+                who,
+                hub=config.hub,
+                node=config.node,
+                presence=self._presence,
+                listen=self._incoming.put,
+                now_ms=system_ms,
+                rng=Random(secrets.randbits(64)),  # noqa: S311 -- spreads reconnects, guards nothing
+            )
+        except BaseException:
+            self.outbox.close()
+            raise
+        self._messages: dict[int, int] = {}  # paho's mid -> the agent's message
+        self._failure: str | None = None
+        self._feeding = [
+            threading.Thread(target=self._feed, args=(driver,), name=driver.name) for driver in self.drivers
+        ]
+        self._unfinished = len(self.drivers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, done: Callable[[], bool] = lambda: False) -> None:
+        """Work until `stop` is called or `done` holds; raise TweelingError when it cannot go on."""
+        log.info("agent.started", extra={"node": self._config.node, "queued": len(self.agent.held)})
+        self._publisher.start()
+        for thread in self._feeding:
+            thread.start()
+        state_at = time.monotonic() + STATE_EVERY_S
+        while not self._stop.is_set() and self._failure is None and not done():
+            now = time.monotonic()
+            due = self.agent.due()
+            until = state_at if due is None else min(due, state_at)
+            incoming = self._next(max(0.0, until - now))
+            if time.monotonic() >= state_at:
+                state_at = time.monotonic() + STATE_EVERY_S
+                self._publisher.announce()
+            self._take_in(incoming)
+        if self._failure is not None:
+            raise TweelingError(self._failure)
+
+    def stop(self) -> None:
+        """Ask for the end; safe in a signal handler."""
+        self._stop.set()
+        self._incoming.put(_Woken())
+
+    def close(self) -> None:
+        """Stop drivers, say goodbye, let go of the outbox; what is durable stays."""
+        self._stop.set()
+        self.outbox.wake()
+        for thread in self._feeding:
+            if thread.ident is not None:
+                thread.join()
+        self._publisher.stop()
+        self.outbox.close()
+        log.info("agent.stopped", extra={"queued": len(self.agent.held)})
+
+    @property
+    def finished(self) -> bool:
+        """Whether every driver has come to its end and all of theirs is settled."""
+        if self._unfinished:
+            return False
+        sources = self.outbox.stats().sources
+        return all(
+            sources[driver.name].settled >= sources[driver.name].queued
+            for driver in self.drivers
+            if driver.name in sources
+        )
+
+    # ------------------------------------------------------------ events to the core, its commands to the world
+
+    def _next(self, seconds: float) -> Incoming | None:
+        try:
+            return self._incoming.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    def _take_in(self, incoming: Incoming | None) -> None:
+        match incoming:
+            case None | _Woken() | Settled():
+                self._do(Tick())
+            case _DriverEnded():
+                self._unfinished -= 1
+            case Queued() | Dropped() | Renewed():
+                self._do(incoming)
+                if isinstance(incoming, Renewed):
+                    log.warning("outbox.new_epoch", extra={"epoch": incoming.epoch, "renumbered": incoming.last})
+                    self._publisher.announce()
+            case LineUp() | LineDown():
+                self._messages.clear()
+                self._do(Connected() if isinstance(incoming, LineUp) else Disconnected())
+            case Confirmed(mid):
+                if (message := self._messages.pop(mid, None)) is not None:
+                    self._do(Handed(message))
+            case Arrived(channel, payload):
+                self._hear(channel, payload)
+            case Failed(reason):
+                self._failure = reason
+            case _:
+                assert_never(incoming)
+
+    def _hear(self, channel: Channel, payload: bytes) -> None:
+        if channel is not Channel.ACK:
+            return  # no command exists yet
+        try:
+            ack = Ack.decode(payload)
+            _check_ranges(ack)
+        except WireError as exc:
+            log.warning("ack.unreadable", extra={"reason": str(exc)})
+            return
+        if ack.refused:
+            first, last, reason = ack.refused[0]
+            extra = {"ranges": len(ack.refused), "first": first, "last": last, "reason": reason}
+            log.warning("readings.refused", extra=extra)
+        self._do(Acked(ack))
+
+    def _do(self, event: Event) -> None:
+        for command in self.agent.on(event, time.monotonic()):
+            self._carry_out(command)
+
+    def _carry_out(self, command: Command) -> None:
+        match command:
+            case Publish():
+                self._publish(command)
+            case Delete(epoch, committed, refused):
+                self.outbox.settle(epoch, committed, SeqSet.of((first, last) for first, last, _ in refused))
+            case Forget(ids):
+                self.outbox.forget(ids)
+            case Trust():
+                self.outbox.trust()
+            case NewEpoch(settled):
+                self.outbox.renew(settled)
+            case Hangup():
+                log.warning("broker.silent", extra={"host": self._config.broker.host})
+                self._publisher.hang_up()
+            case _:
+                assert_never(command)
+
+    def _publish(self, command: Publish) -> None:
+        rows = self.outbox.page(command.seqs)
+        packed = pack(self._config.node, self.agent.epoch, command, rows, cbor=self._config.encoding == "cbor")
+        if packed.unreadable:
+            self.outbox.drop(self.agent.epoch, SeqSet.from_seqs(packed.unreadable), "unreadable in the outbox")
+        mid = self._publisher.publish(packed.payload)
+        if mid is not None:
+            self._messages[mid] = command.message
+
+    def _presence(self, online: bool, since_ms: int) -> bytes:
+        return State(
+            online=online,
+            since_ms=since_ms,
+            epoch=self.agent.epoch,
+            software=f"tweeling-edge {__version__}",
+            queued=self.outbox.rows,
+        ).encode()
+
+    # ------------------------------------------------------------ drivers, each in its thread
+
+    def _feed(self, driver: Driver) -> None:
+        try:
+            self._feed_until_done(driver)
+        except Exception as exc:
+            log.exception("driver.broken", extra={"driver": driver.name})
+            self._incoming.put(Failed(f"driver {driver.name}: {exc}"))
+        finally:
+            self._incoming.put(_DriverEnded())
+
+    def _feed_until_done(self, driver: Driver) -> None:
+        wait = _RETRY_S[0]
+        lost = False
+        while not self._stop.is_set():
+            try:
+                for batch in driver.batches(self.outbox.source(driver.name).cursor, self._stop):
+                    if not batch.live:
+                        self.outbox.wait_for_room(self._config.backlog, self._stop)
+                    if self._stop.is_set():
+                        return
+                    self.outbox.put_many(batch.samples, source=driver.name, cursor=batch.cursor, live=batch.live)
+                    if lost:
+                        log.info("driver.back", extra={"driver": driver.name})
+                    wait, lost = _RETRY_S[0], False
+            except (OSError, UnavailableError) as exc:
+                if not lost:
+                    log.warning("driver.lost", extra={"driver": driver.name, "reason": str(exc)})
+                lost = True
+                self._stop.wait(wait)
+                wait = min(wait * 2, _RETRY_S[1])
+            else:
+                log.info("driver.finished", extra={"driver": driver.name})
+                return
+
+
+def _driver(settings: DriverSettings, hub: str, clock: Clock) -> Driver:
+    # Each driver loads what it needs, and only where it is used.
+    if isinstance(settings, ReplaySettings):
+        from tweeling_edge.drivers.replay import Replay
+
+        return Replay(settings, clock)
+    from tweeling_edge.drivers.simulate import Simulate
+
+    return Simulate(settings, hub, clock)
+
+
+def _check_ranges(ack: Ack) -> None:
+    try:
+        for ranges in (ack.committed, ((first, last) for first, last, _ in ack.refused), ack.want):
+            SeqSet.of(ranges)
+    except ValueError as exc:
+        raise WireError(f"ack: {exc}") from exc

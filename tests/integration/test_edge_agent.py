@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support_broker import Broker, mosquitto_broker, nats_broker, until
+from support_edge import Hub, Process, write_config, write_csv
+from support_shared import shared
+
+from tweeling.wire.ranges import SeqSet
+
+COLUMNS = "sensor=container_id,time=ts_utc,value=fill_pct"
+
+
+@contextmanager
+def some_broker(kind: str, folder: Path) -> Iterator[Broker]:
+    folder.mkdir(parents=True)
+    with nats_broker(folder, [("H1", "gw1")]) if kind == "nats" else mosquitto_broker(folder) as broker:
+        yield broker
+
+
+@pytest.fixture(params=["nats", "mosquitto"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    with some_broker(request.param, tmp_path / "broker") as running:
+        yield running
+
+
+def test_a_replayed_file_arrives_whole_and_once(broker: Broker, tmp_path: Path) -> None:
+    config = write_config(tmp_path, broker=broker)
+    table = write_csv(tmp_path / "rows.csv", 3000)
+    with Hub(broker) as hub, Process("replay", table, "--config", config, "--columns", "unit=unit", "--json") as agent:
+        assert agent.wait() == 0, agent.lines
+        answer = json.loads(agent.out)
+        assert (answer["rows"], answer["queued"], answer["committed"]) == (3000, 3000, 3000)
+        assert len(set(hub.readings)) == len(hub.readings) == 3000
+        assert ("s2/fillingLevel", 1_700_000_060_000, 0.01, "/") in hub.readings
+
+
+def test_what_the_broker_took_and_lost_is_sent_again(tmp_path: Path) -> None:
+    with some_broker("mosquitto", tmp_path / "broker") as broker:
+        config = write_config(tmp_path, broker=broker)
+        table = write_csv(tmp_path / "rows.csv", 1000)
+        with Hub(broker, loss=0.2) as hub, Process("replay", table, "--config", config, "--json") as agent:
+            assert agent.wait(seconds=100) == 0, agent.lines
+            assert hub.counts["lost"] > 0
+            assert len(set(hub.readings)) == len(hub.readings) == 1000
+
+
+def test_prague_containers_arrive_at_their_own_times(tmp_path: Path) -> None:
+    series = shared("data/series/prague_container_fill.csv")
+    with some_broker("mosquitto", tmp_path / "broker") as broker, Hub(broker) as hub:
+        config = write_config(tmp_path, broker=broker)
+        options = ("--columns", COLUMNS, "--unit", "%", "--sensors", "1771,1778", "--json")
+        with Process("replay", series, "--config", config, *options) as agent:
+            assert agent.wait() == 0, agent.lines
+        answer = json.loads(agent.out)
+        assert (answer["rows"], answer["queued"], answer["bad"]) == (111_542, 4090, 0)
+        assert answer["committed"] == len(set(hub.readings)) == len(hub.readings) == 4090
+        assert {name for name, *_ in hub.readings} == {"1771/fillingLevel", "1778/fillingLevel"}
+
+
+def test_what_is_sampled_without_a_broker_arrives_when_there_is_one(tmp_path: Path) -> None:
+    with some_broker("mosquitto", tmp_path / "broker") as broker:
+        broker.server.kill()
+        table = write_csv(tmp_path / "rows.csv", 50)
+        drivers = f'[[drivers]]\nkind = "replay"\nfile = "{table}"\nunit = "%"\n'
+        config = write_config(tmp_path, broker=broker, extra=drivers)
+        with Process("run", config) as agent:
+            agent.wait_line("driver.finished")
+            agent.wait_line("broker.lost")
+            with Process("status", config, "--json") as status:
+                assert status.wait() == 0
+            answer = json.loads(status.out)
+            assert (answer["queued"], answer["running"]) == (50, True)
+            broker.server.start()
+            with Hub(broker) as hub:
+                hub.wait(lambda: len(hub.readings) == 50, "the backlog is delivered")
+                assert agent.terminate() == 0
+            assert sum("broker.lost" in line for line in agent.lines) == 1
+            assert sum("broker.back" in line for line in agent.lines) == 1
+
+
+def test_presence_says_online_then_offline_by_goodbye_or_by_last_will(broker: Broker, tmp_path: Path) -> None:
+    config = write_config(tmp_path, broker=broker)
+    with Hub(broker) as hub:
+        with Process("run", config) as agent:
+            hub.wait(lambda: hub.states and hub.states[-1].online, "online")
+            assert agent.terminate() == 0
+            hub.wait(lambda: not hub.states[-1].online, "goodbye")
+        with Process("run", config) as agent:
+            hub.wait(lambda: hub.states[-1].online, "online again")
+            agent.kill()
+            hub.wait(lambda: not hub.states[-1].online, "last will")
+
+
+def test_a_node_with_a_wrong_password_says_so_and_stops_when_told(tmp_path: Path) -> None:
+    with some_broker("nats", tmp_path / "broker") as broker:
+        config = write_config(tmp_path, broker=broker)
+        (tmp_path / "credentials.json").write_text('{"username": "H1/gw1", "password": "wrong-password"}')
+        with Process("run", config) as agent:
+            line = agent.wait_line("broker.lost")
+            assert "ot authorized" in line
+            assert agent.terminate() == 0
+        assert not any("wrong-password" in line for line in agent.lines)
+
+
+def test_a_restored_disk_image_starts_a_new_epoch_and_loses_nothing(tmp_path: Path) -> None:
+    with some_broker("mosquitto", tmp_path / "broker") as broker, Hub(broker) as hub:
+        config = write_config(tmp_path, broker=broker)
+        for number in (1, 2, 3):
+            write_csv(tmp_path / f"{number}.csv", 100, start_s=1_700_000_000 + number * 1_000_000)
+
+        def replay(number: int) -> None:
+            with Process("replay", tmp_path / f"{number}.csv", "--config", config) as agent:
+                assert agent.wait() == 0, agent.lines
+
+        replay(1)
+        image = (tmp_path / "outbox.sqlite3").read_bytes()
+        replay(2)
+        for leftover in tmp_path.glob("outbox.sqlite3-*"):
+            leftover.unlink()
+        (tmp_path / "outbox.sqlite3").write_bytes(image)
+        replay(3)
+        assert len(hub.settled) == 2
+        assert sorted(len(seqs) for seqs in hub.settled.values()) == [100, 200]
+        assert len(set(hub.readings)) == len(hub.readings) == 300
+
+
+def test_live_readings_overtake_a_backlog_that_drains_at_the_granted_rate(tmp_path: Path) -> None:
+    with some_broker("mosquitto", tmp_path / "broker") as broker:
+        write_csv(tmp_path / "old.csv", 300, sensors=("old",))
+        write_csv(tmp_path / "new.csv", 1, sensors=("new",))
+        old = f'[[drivers]]\nkind = "replay"\nfile = "{tmp_path}/old.csv"\n'
+        live = f'[[drivers]]\nkind = "replay"\nfile = "{tmp_path}/new.csv"\nspeed = 1\ntimes = "live"\n'
+        first = write_config(tmp_path, broker=None, extra=old)
+        with Process("run", first) as agent:
+            agent.wait_line("driver.finished")
+            assert agent.terminate() == 0
+        config = write_config(tmp_path, broker=broker, extra=live, top="pack = 1")
+        with Hub(broker, rate=100) as hub, Process("run", config) as agent:
+            hub.wait(lambda: any(row[0].startswith("new/") for row in hub.readings), "the live reading")
+            assert len(hub.readings) < 150
+            hub.wait(lambda: len(hub.readings) == 301, "the backlog", seconds=60)
+            assert agent.terminate() == 0
+        (epoch,) = hub.settled
+        assert hub.settled[epoch] == SeqSet(((1, 301),))
+
+
+def test_the_agent_is_small(tmp_path: Path) -> None:
+    with some_broker("mosquitto", tmp_path / "broker") as broker, Hub(broker) as hub:
+        table = write_csv(tmp_path / "rows.csv", 20_000)
+        simulate = '[[drivers]]\nkind = "simulate"\nstart_ms = 1700000000000\n'
+        replay = f'[[drivers]]\nkind = "replay"\nfile = "{table}"\n'
+        config = write_config(tmp_path, broker=broker, extra=replay + simulate)
+        with Process("run", config) as agent:
+            hub.wait(lambda: len(hub.readings) >= 20_000, "all rows", seconds=60)
+            assert agent.resident_mb() <= 60
+            assert agent.terminate() == 0
+
+
+def test_two_agents_never_share_an_outbox(tmp_path: Path) -> None:
+    config = write_config(tmp_path, broker=None)
+    with Process("run", config) as first:
+        first.wait_line("agent.started")
+        with Process("run", config) as second:
+            assert second.wait() == 2
+        assert any(f"in use by process {first.pid}" in line for line in second.lines)
+        assert first.terminate() == 0
+    until(lambda: not (tmp_path / "outbox.sqlite3-wal").exists(), "the outbox is closed in order")
