@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @dev The part of forge's cheat codes that these tests use.
+interface Vm {
+    function prank(address caller) external;
+    function expectRevert(bytes calldata data) external;
+    function expectEmit(bool topic1, bool topic2, bool topic3, bool data, address emitter) external;
+    function record() external;
+    function accesses(address target) external returns (bytes32[] memory reads, bytes32[] memory writes);
+}
+
+abstract contract Base {
+    Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
+
+    error NotEqual(bytes32 left, bytes32 right);
+
+    function assertEq(bytes32 left, bytes32 right) internal pure {
+        if (left != right) revert NotEqual(left, right);
+    }
+
+    function assertEq(uint256 left, uint256 right) internal pure {
+        assertEq(bytes32(left), bytes32(right));
+    }
+
+    function assertEq(address left, address right) internal pure {
+        assertEq(uint256(uint160(left)), uint256(uint160(right)));
+    }
+
+    /// @dev Brings a fuzzed number into [low, high].
+    function bound(uint256 number, uint256 low, uint256 high) internal pure returns (uint256) {
+        return low + number % (high - low + 1);
+    }
+}

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from support_chain import DevChain, running_anvil
+from support_shared import shared
+
+from tweeling.adapters.evm import EvmLedger, deploy
+from tweeling.errors import InvariantError, RejectedError
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[DevChain]:
+    with running_anvil() as running:
+        yield running
+
+
+def test_the_contract_agrees_with_the_public_consistency_vectors(chain: DevChain) -> None:
+    account = chain.funded()
+    contract = deploy(chain.rpc, account, chain_id=chain.chain_id)
+    verdicts = {}
+    expected = {}
+    for path in sorted(shared("data/vectors/merkle/consistency").rglob("*.json")):
+        vector = json.loads(path.read_text())
+        first, second = _hash(vector["root1"]), _hash(vector["root2"])
+        # Not growth, so not the contract's business: it refuses these before it looks at a proof.
+        if not 0 < vector["size1"] < vector["size2"] or len(first) != 32:
+            continue
+        name = f"{path.parent.name}/{path.stem}"
+        expected[name] = vector["wantErr"]
+        with closing(
+            EvmLedger(rpc=chain.rpc, chain_id=chain.chain_id, contract=contract, account=account, origin=name)
+        ) as ledger:
+            ledger.anchor(vector["size1"], first, [])
+            try:
+                ledger.anchor(vector["size2"], second, [_hash(node) for node in vector["proof"] or []])
+                verdicts[name] = False
+            except (RejectedError, InvariantError):
+                verdicts[name] = True
+    assert verdicts == expected
+    assert len(expected) > 30
+    assert not all(expected.values())
+
+
+def _hash(text: str | None) -> bytes:
+    return base64.b64decode(text or "")

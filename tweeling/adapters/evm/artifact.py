@@ -1,0 +1,72 @@
+"""The compiled contract that ships with the package, and its refusals in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+from eth_utils.crypto import keccak
+
+from tweeling.errors import RejectedError
+
+
+class Artifact(NamedTuple):
+    """What solc made of contracts/src/CustodyLedger.sol."""
+
+    abi: list[dict[str, Any]]
+    bytecode: bytes
+    runtime: bytes
+
+
+class ContractRefusedError(RejectedError):
+    """The contract's own error: its name and its fields, bytes as 0x text."""
+
+    def __init__(self, name: str, fields: Mapping[str, object]) -> None:
+        super().__init__(f"{name}({', '.join(f'{key}={value}' for key, value in fields.items())})")
+        self.name = name
+        self.fields = dict(fields)
+
+
+@cache
+def artifact() -> Artifact:
+    """Read the artefact."""
+    text = resources.files(__package__).joinpath("artifacts", "CustodyLedger.json").read_text()
+    value = json.loads(text)
+    return Artifact(value["abi"], _bytes(value["bytecode"]), _bytes(value["runtime"]))
+
+
+def refusal(data: str) -> RejectedError:
+    """Say which custom error a revert's data is."""
+    raw = _bytes(data)
+    if (error := _errors().get(raw[:4])) is None:
+        return RejectedError(f"the contract reverted with {data[:74]}")
+    types = [part["type"] for part in error["inputs"]]
+    try:
+        values = decode(types, raw[4:])
+    except DecodingError:
+        return RejectedError(f"the contract reverted with {error['name']} and fields that cannot be read")
+    names = [part["name"] for part in error["inputs"]]
+    return ContractRefusedError(error["name"], dict(zip(names, map(_shown, values), strict=True)))
+
+
+@cache
+def _errors() -> dict[bytes, dict[str, Any]]:
+    return {_selector(part): part for part in artifact().abi if part["type"] == "error"}
+
+
+def _selector(error: dict[str, Any]) -> bytes:
+    types = ",".join(part["type"] for part in error["inputs"])
+    return keccak(text=f"{error['name']}({types})")[:4]
+
+
+def _shown(value: object) -> object:
+    return f"0x{value.hex()}" if isinstance(value, bytes) else value
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))

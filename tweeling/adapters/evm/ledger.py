@@ -1,0 +1,212 @@
+"""CustodyLedger on an EVM chain, as the port Ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from eth_abi.abi import encode
+from eth_account.signers.local import LocalAccount
+from eth_typing import ChecksumAddress
+from eth_utils.crypto import keccak
+from web3 import Web3
+from web3.types import TxReceipt
+
+from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
+from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.wallet import Call, Wallet
+from tweeling.domain.log import Anchor, Head
+from tweeling.errors import ConfigError, InvariantError, UnavailableError
+
+log = logging.getLogger(__name__)
+
+_EMPTY: Final = Head(0, hashlib.sha256(b"").digest())  # RFC 9162: the tree without entries
+
+
+def log_id(creator: str, origin: str) -> bytes:
+    """The name on the contract of the log that `creator` begins with this origin line."""
+    return keccak(encode(["address", "bytes32"], [creator, hashlib.sha256(origin.encode()).digest()]))
+
+
+def deploy(rpc: str, account: LocalAccount, *, chain_id: int, timeout_s: float = 10, receipt_s: float = 60) -> str:
+    """Put the contract on a chain and return its address, checksummed."""
+    with Chain(rpc, chain_id=chain_id, timeout_s=timeout_s) as chain, chain.answers():
+        chain.check()
+        shipped = artifact()
+        created = chain.web3.eth.contract(abi=shipped.abi, bytecode=shipped.bytecode)
+        receipt = Wallet(chain, account, receipt_s=receipt_s).send(created.constructor())
+        address = receipt["contractAddress"]
+        if receipt["status"] != 1 or address is None:
+            raise UnavailableError(
+                f"the contract was not created by transaction {receipt['transactionHash'].to_0x_hex()}"
+            )
+        check_code(chain, address)
+    log.info("ledger.deployed", extra={"chain": chain_id, "contract": address})
+    return str(address)
+
+
+class EvmLedger:
+    """One log's head, anchored by `account`, which begins the log at the first anchor.
+
+    Speaks to nobody before the first question; then, and after every silence, makes sure that the node serves the
+    chain and that the code at the address is ours, or raises ConfigError. Safe from any thread.
+    first_block: where the search for events begins; the block of the contract's creation spares a public node work.
+    """
+
+    def __init__(
+        self,
+        *,
+        rpc: str,
+        chain_id: int,
+        contract: str,
+        account: LocalAccount,
+        origin: str,
+        timeout_s: float = 10,
+        receipt_s: float = 60,
+        first_block: int = 0,
+    ) -> None:
+        if not Web3.is_address(contract):
+            raise ConfigError("no address", field="ledger.contract", remedy="It should be 0x and 40 hex digits")
+        self._chain = Chain(rpc, chain_id=chain_id, timeout_s=timeout_s)
+        self._wallet = Wallet(self._chain, account, receipt_s=receipt_s)
+        self._address: ChecksumAddress = Web3.to_checksum_address(contract)
+        self._contract = self._chain.web3.eth.contract(address=self._address, abi=artifact().abi)
+        self._origin = origin
+        self._log_id = log_id(account.address, origin)
+        self._first_block = first_block
+        self._checked = False
+
+    @property
+    def chain_id(self) -> int:
+        """The chain."""
+        return self._chain.id
+
+    @property
+    def contract(self) -> str:
+        """The contract's address, checksummed."""
+        return self._address
+
+    @property
+    def log_id(self) -> bytes:
+        """keccak256(creator, origin hash), 32 bytes."""
+        return self._log_id
+
+    def head(self) -> Head:
+        """The head the contract holds; size 0 before the first anchor."""
+        return self._read_head() or _EMPTY
+
+    def anchor(self, size: int, root: bytes, proof: Sequence[bytes]) -> Anchor:
+        """Anchor a checkpoint with its consistency proof from the head; done already counts as done."""
+        _check_shape(size, root, proof)
+        head = self._read_head()
+        if head is None:
+            self._begin()
+        elif (done := self._done(head, size, root)) is not None:
+            return done
+        try:
+            receipt = self._send(self._contract.functions.anchor(self._log_id, size, root, list(proof)))
+        except ContractRefusedError:
+            # An earlier attempt, given up for slow, may have been mined since.
+            if (done := self._done(self.head(), size, root)) is not None:
+                return done
+            raise
+        return self._anchor(size, root, receipt)
+
+    def find(self, size: int) -> Anchor | None:
+        """The anchor of exactly this size, read from the chain's events."""
+        anchored = self._contract.events.CheckpointAnchored
+        with self._answers():
+            events = anchored.get_logs(
+                argument_filters={"log": self._log_id, "size": size}, from_block=self._first_block, to_block="latest"
+            )
+        # Sizes only grow, so there is one at most.
+        return self._anchor(size, bytes(events[0]["args"]["root"]), events[0]) if events else None
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._chain.close()
+
+    def _read_head(self) -> Head | None:
+        try:
+            with self._answers():
+                size, root, _ = self._contract.functions.head(self._log_id).call()
+        except ContractRefusedError as exc:
+            if exc.name != "CustodyLedgerUnknownLog":
+                raise
+            return None
+        return Head(int(size), bytes(root))
+
+    def _begin(self) -> None:
+        try:
+            self._send(self._contract.functions.create(hashlib.sha256(self._origin.encode()).digest()))
+        except ContractRefusedError as exc:
+            # An earlier attempt, given up for slow, may have been mined since.
+            if exc.name != "CustodyLedgerLogExists":
+                raise
+
+    def _done(self, head: Head, size: int, root: bytes) -> Anchor | None:
+        if head.size < size:
+            return None
+        found = self.find(size)
+        if found is None and head == (size, root):
+            raise UnavailableError(f"size {size} is anchored, but the node does not show its event yet")
+        return found if found is not None and found.root == root else None
+
+    def _send(self, call: Call) -> TxReceipt:
+        with self._answers():
+            receipt = self._wallet.send(call)
+            if receipt["status"] != 1:
+                call.estimate_gas({"from": self._wallet.address})  # raises the reason, if it still holds
+                raise UnavailableError(
+                    f"transaction {receipt['transactionHash'].to_0x_hex()} reverted, but would not now"
+                )
+            return receipt
+
+    def _anchor(self, size: int, root: bytes, mined: Any) -> Anchor:
+        return Anchor(
+            size=size,
+            root=root,
+            chain_id=self._chain.id,
+            contract=self._address,
+            log_id=self._log_id,
+            block=int(mined["blockNumber"]),
+            block_hash=bytes(mined["blockHash"]),
+            transaction=bytes(mined["transactionHash"]),
+        )
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        try:
+            with self._chain.answers():
+                if not self._checked:
+                    self._chain.check()
+                    check_code(self._chain, self._address)
+                    self._checked = True
+                yield
+        except UnavailableError:
+            self._checked = False  # who answers next may be somebody else
+            raise
+
+
+def _check_shape(size: int, root: bytes, proof: Sequence[bytes]) -> None:
+    if not 0 < size < 1 << 64:
+        raise InvariantError(f"{size} does not fit a uint64", field="size")
+    if len(root) != 32:
+        raise InvariantError("not 32 bytes", field="root")
+    if any(len(node) != 32 for node in proof):
+        raise InvariantError("a node is not 32 bytes", field="proof")
+
+
+def check_code(chain: Chain, address: ChecksumAddress) -> None:
+    """Raise ConfigError unless the code at the address is that of the contract shipped here."""
+    code = bytes(chain.web3.eth.get_code(address))
+    if code != artifact().runtime:
+        found = "other code" if code else "no contract"
+        raise ConfigError(
+            f"{found} at {address} on chain {chain.id}",
+            field="ledger.contract",
+            remedy="It should be the address of a CustodyLedger that this version of Tweeling deployed",
+        )
