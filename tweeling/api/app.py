@@ -1,0 +1,52 @@
+"""One ASGI app: interface and screens behind one door."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.middleware.gzip import GZipMiddleware
+
+from tweeling.api import custody_routes, docs, health_routes, login, problems, twin_routes
+from tweeling.api.auth import Auth
+from tweeling.api.guard import LOOPBACK, BodyLimit, Guard, Headers
+from tweeling.api.problems import Problem
+from tweeling.api.screens import mount_screens
+from tweeling.ports.custody_api import CustodyApi
+from tweeling.ports.view import TwinView
+
+
+def create_app(
+    view: TwinView,
+    custody: CustodyApi,
+    auth: Auth,
+    *,
+    hosts: Collection[str] = LOOPBACK,
+    screens: bool = True,
+) -> FastAPI:
+    """Build the whole app. hosts: names under which browsers and machines may call it, without port."""
+    # FastAPI's own documentation pages load their scripts from a CDN.
+    app = FastAPI(
+        title="Tweeling", version=version("tweeling"), docs_url=None, redoc_url=None, openapi_url=None, debug=False
+    )
+    problems.install(app)
+    app.include_router(health_routes.router(view))
+    app.include_router(login.router(auth))
+    app.include_router(docs.router(app))
+    app.include_router(twin_routes.router(view))
+    app.include_router(custody_routes.router(custody))
+    # What screens are mounted at / never hears of a mistyped interface.
+    app.add_api_route("/api/{rest:path}", _unknown, include_in_schema=False)
+    if screens:
+        mount_screens(app, view)
+    # The last one added is the outermost: headers on every answer, then the door, then what is inside.
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Guard, auth=auth, hosts=hosts)
+    app.add_middleware(Headers)
+    return app
+
+
+async def _unknown(rest: str) -> None:
+    raise Problem(404, "no such resource", f"/api/{rest}")

@@ -1,0 +1,119 @@
+"""What the interface answers, as its OpenAPI document tells it. Times are milliseconds UTC, masses grams."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tweeling.domain.forecast import Forecast
+from tweeling.domain.now import ProofState
+from tweeling.domain.telemetry import FILLING_LEVEL
+
+
+class Answer(BaseModel):
+    """A value of the core, read by its attributes."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class Part(Answer):
+    """The health of one part."""
+
+    part: str
+    ok: bool
+    detail: str
+
+
+class Node(Answer):
+    """An edge node's presence."""
+
+    hub: str
+    node: str
+    online: bool
+    since_ms: int
+    queued: int
+
+
+class Status(Answer):
+    """How the whole is, and what went through it."""
+
+    now_ms: int
+    ok: bool
+    parts: list[Part]
+    nodes: list[Node]
+    counts: dict[str, int]
+
+
+class Thing(Answer):
+    """A zone, or any other container that reports. fill: 0..1; null before its first reading."""
+
+    hub: str
+    thing: str
+    name: str
+    fill: float | None
+    time_ms: int | None
+    quality: int
+    stock_g: dict[str, int]
+    capacity_m3: float | None
+
+
+class History(Answer):
+    """Hourly means; hours without readings are left out."""
+
+    hub: str
+    thing: str
+    attribute: str = FILLING_LEVEL
+    times_ms: list[int]
+    values: list[float]
+
+
+class Score(Answer):
+    """How a model did on past cutoffs."""
+
+    model: str
+    crps: float
+    coverage80: float
+    cutoffs: int
+
+
+class ForecastAnswer(Answer):
+    """Quantiles at the end of each step; hours_to_full: P10, P50, P90, null beyond the horizon."""
+
+    series: str
+    cutoff_ms: int
+    step_ms: int
+    times_ms: list[int]
+    quantiles: dict[str, list[float]]
+    full: float
+    p_full: float
+    hours_to_full: list[float | None]
+    served: str
+    scores: list[Score]
+
+    @classmethod
+    def of(cls, forecast: Forecast) -> ForecastAnswer:
+        """Levels become JSON's keys: "0.1", "0.5", "0.9"."""
+        named = forecast._asdict() | {"quantiles": {str(level): q for level, q in forecast.quantiles.items()}}
+        return cls.model_validate(named | {"scores": [score._asdict() for score in forecast.scores]})
+
+
+class Event(Answer):
+    """A custody event in one line."""
+
+    index: int
+    event_id: str
+    type: str
+    biz_step: str
+    time_ms: int
+    lots: list[str]
+    mass_g: int | None
+    submitter: str
+    state: ProofState
+    block: int | None
+
+
+class CapturedEvent(BaseModel):
+    """Where a captured event stands in the log."""
+
+    event_id: str = Field(serialization_alias="eventID")
+    index: int
+    receipt: str

@@ -1,0 +1,79 @@
+"""Serving an app from a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from tweeling.errors import ConfigError, UnavailableError
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def serve(app: ASGIApp, host: str, port: int, *, grace_s: int = 3) -> Iterator[int]:
+    """Serve while the block runs and yield the port (0 asks for a free one).
+
+    Raises ConfigError when the port is taken. Leaving closes every connection, websockets too, within the grace.
+    """
+    with _listen(host, port) as listener:
+        server = _Server(
+            uvicorn.Config(
+                app,
+                ws="websockets-sansio",  # the other implementation rests on a deprecated part of websockets
+                ws_max_size=256 * 1024,
+                lifespan="off",
+                log_config=None,  # logging is the process's own business
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # an X-Forwarded-For from anyone would empty the bucket of login attempts
+                timeout_graceful_shutdown=grace_s,
+            )
+        )
+        thread = threading.Thread(target=server.run_on, args=(listener,), name="http", daemon=True)
+        thread.start()
+        try:
+            server.await_start()
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(grace_s + 5)
+            if thread.is_alive():
+                log.error("http.stuck")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that tells when it listens, and why it does not."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._settled = threading.Event()
+
+    def run_on(self, listener: socket.socket) -> None:
+        try:
+            self.run(sockets=[listener])
+        finally:
+            self._settled.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._settled.set()
+
+    def await_start(self, timeout_s: float = 30) -> None:
+        if not self._settled.wait(timeout_s) or not self.started:
+            raise UnavailableError("the HTTP server did not start")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as exc:
+        remedy = "Choose another port, or stop who holds it"
+        raise ConfigError(f"{host}:{port}: {exc.strerror}", field="http.port", remedy=remedy) from exc
