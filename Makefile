@@ -9,8 +9,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# pip names each package it collects; this counts them on one line.
-COUNT  := awk '/^Collecting/{printf "\r      %d packages", ++n; fflush()} /^(ERROR|WARNING)/{print} END{if (n) print ""}'
+# pip names each package that it collects; a dot for each shows that it lives.
+COUNT  := awk '/^Collecting/{printf (n++ ? "." : "      ."); fflush()} /^(ERROR|WARNING)/{print} END{if (n) print " " n " packages"}'
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,7 +78,7 @@ contracts/node_modules/.done: contracts/package.json contracts/package-lock.json
 	  echo "  ··  npm, from Debian"; apt-get update -qq && apt-get install -y -qq npm >/dev/null; fi
 	@if command -v npm >/dev/null; then \
 	  echo "  ··  the development chain (anvil) and the contract compiler, from npm"; \
-	  npm ci --prefix contracts --silent --no-audit --no-fund && touch $@; \
+	  npm install --prefix contracts --no-save --silent --no-audit --no-fund && touch $@; \
 	else \
 	  echo "  !!  npm is missing, so no development chain: events will stay pending. On Debian: apt-get install npm"; fi
 

@@ -51,6 +51,15 @@ class RejectedError(TweelingError):
     """The other side answered no; asking again changes nothing."""
 
 
+class AlreadyCapturedError(RejectedError):
+    """The log has exactly this event already, as entry `index`."""
+
+    def __init__(self, event_id: str, index: int) -> None:
+        super().__init__(f"captured already, as entry {index}: {event_id}")
+        self.event_id = event_id
+        self.index = index
+
+
 class VerificationError(TweelingError):
     """Evidence does not agree with the record; `field` names what is wrong."""
 

@@ -18,10 +18,15 @@ from typing import NamedTuple
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tweeling import config
+from tweeling.adapters.clock import ScaledClock
+from tweeling.cli.configs import gateways, load_key, parties
+from tweeling.cli.installation import Installation
 from tweeling.domain.canonical import jcs
 from tweeling.ports.clock import Clock
 from tweeling.services.claims import CONTEXT, event_time, kilograms, location, party
 from tweeling.simulation import Load, Processing, Simulator
+from tweeling.simulation.region import load as load_region
 
 log = logging.getLogger("tweeling.partners")
 
@@ -156,3 +161,20 @@ class Partners:
         fresh = self._cursor.with_suffix(".new")
         fresh.write_text(str(at))
         fresh.replace(self._cursor)
+
+
+def run_partners(folder: Path, stop: threading.Event) -> None:
+    """Play the partners of the demo in this folder until stopped."""
+    installation = Installation(folder)
+    settings = config.load(installation.config)
+    story = installation.story(seed=0, speed=settings.clock.speed)
+    region = load_region()
+    partners = Partners(
+        {hub: Simulator(story.seed, hub, story.start_ms) for hub in gateways(region)},
+        {party: load_key(installation.partner_key(party)) for party in parties(region)},
+        ScaledClock(**settings.clock.model_dump()),
+        url=f"http://127.0.0.1:{settings.http.port}",
+        token=installation.token("partners").read_text().strip(),
+        cursor=installation.folder / "partners.cursor",
+    )
+    partners.run(stop)

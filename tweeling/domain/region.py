@@ -35,7 +35,7 @@ class Zone(BaseModel, frozen=True, extra="forbid"):
 
 
 class Hub(BaseModel, frozen=True, extra="forbid"):
-    """A site. kind: `hub`, `terrain` (temporary), `building` (vacant); open only inside its window, where it has one."""
+    """A site. kind: `hub`, `terrain` (temporary) or `building` (vacant); open inside its window, where it has one."""
 
     id: HubId
     name: str

@@ -22,6 +22,14 @@ class NewEntry(NamedTuple):
     submitter: str
 
 
+class Kept(NamedTuple):
+    """An entry of the log with the event behind it. event: its canonical bytes."""
+
+    sequenced: Sequenced
+    event: bytes
+    submitter: str
+
+
 class LogStore(Protocol):
     """Append-only and totally ordered; durable before `append` returns.
 
@@ -39,15 +47,15 @@ class LogStore(Protocol):
         ...
 
     def nodes(self, keys: Sequence[tuple[int, int]]) -> Sequence[bytes]:
-        """Hashes of complete subtrees by (level, index)."""
+        """Hashes of complete subtrees by (level, index), as asked; VerificationError for one that is not kept."""
         ...
 
     def entries(self, start: int, stop: int) -> Sequence[Sequenced]:
         """Entries [start, stop)."""
         ...
 
-    def newest(self, limit: int) -> Sequence[tuple[Sequenced, bytes]]:
-        """The latest entries with their event's canonical bytes, newest first."""
+    def newest(self, limit: int) -> Sequence[Kept]:
+        """The latest entries with their events, newest first."""
         ...
 
     def find(self, event_id: str) -> int | None:
@@ -55,11 +63,11 @@ class LogStore(Protocol):
         ...
 
     def event(self, index: int) -> tuple[bytes, tuple[Disclosure, ...]]:
-        """The canonical bytes and disclosures behind an entry."""
+        """The canonical bytes and disclosures behind an entry; InvariantError where there is none."""
         ...
 
-    def known(self, jcs: bytes) -> int | None:
-        """The index of the entry with exactly this event, if there is one."""
+    def known(self, jcs: Sequence[bytes]) -> Mapping[bytes, int]:
+        """The indices of the entries with exactly these events, for those that there are."""
         ...
 
     def lots(self, lots: Sequence[str]) -> Mapping[str, LotLink]:
@@ -76,6 +84,10 @@ class LogStore(Protocol):
 
     def save_anchor(self, anchor: Anchor) -> None:
         """Keep what the chain recorded."""
+        ...
+
+    def drop_anchors(self, *, above: int) -> None:
+        """Forget anchors of sizes above this one: the chain that recorded them has been restarted or reorganised."""
         ...
 
     def anchor(self, *, covering: int | None = None) -> Anchor | None:

@@ -46,9 +46,9 @@ class TwinView(Protocol):
         ...
 
     def counts(self) -> dict[str, int]:
-        """Totals: readings_in, readings_stored, movements, quarantined, events, anchored, forecasts …"""
+        """Totals: readings_in, readings_stored, movements, quarantined, events_captured, events_anchored, and so on."""
         ...
 
     def changes(self) -> AsyncIterator[int]:
-        """Yield a growing revision each time something a screen shows has changed; slow readers skip, never queue."""
+        """Yield a growing revision when something a screen shows has changed; slow readers skip, never queue."""
         ...

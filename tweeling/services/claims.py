@@ -6,19 +6,21 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from tweeling.domain.telemetry import Direction, Movement
-from tweeling.errors import InvariantError, UnavailableError
+from tweeling.errors import AlreadyCapturedError, InvariantError, UnavailableError
+from tweeling.ports.custody_api import CustodyApi
 from tweeling.ports.facts import Facts
 
 log = logging.getLogger("tweeling.claims")
 
 CONTEXT = "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"
 _LOCAL = ZoneInfo("Europe/Amsterdam")
-_CURSOR = "claims.cursor"
+_SUBMITTER = "hub"
+CURSOR = "claims.cursor"
+"""The fact that says how far claims follow the weighings: {row: number}."""
 _SPACE = uuid.UUID("6f1c2a52-53c3-4c83-9a3e-0d5d1c9a7f10")  # names our event ids, version 5
 
 
@@ -77,9 +79,9 @@ def from_weighing(movement: Movement) -> dict[str, object]:
 class Claims:
     """Follows the weighings and captures an event for each that names a lot; a cursor keeps it from repeating."""
 
-    def __init__(self, facts: Facts, capture: Callable[[bytes], object], *, batch: int = 200) -> None:
+    def __init__(self, facts: Facts, custody: CustodyApi, *, batch: int = 200) -> None:
         self._facts = facts
-        self._capture = capture
+        self._custody = custody
         self._batch = batch
         self._wake = threading.Event()
 
@@ -89,27 +91,24 @@ class Claims:
 
     def step(self) -> int:
         """Capture what is new; return how many weighings were looked at."""
-        at = int(str((self._facts.get(_CURSOR) or {}).get("row", 0)))
+        at = int(str((self._facts.get(CURSOR) or {}).get("row", 0)))
         rows = self._facts.movements(after=at, limit=self._batch)
         for row, movement in rows:
             if movement.lot:
                 self._claim(movement)
             at = row
         if rows:
-            self._facts.put(_CURSOR, {"row": at})
+            self._facts.put(CURSOR, {"row": at})
         return len(rows)
 
-    def skip(self, rows: Sequence[tuple[int, Movement]]) -> None:
-        """Leave weighings without events: those that were loaded as history before the log began."""
-        if rows:
-            self._facts.put(_CURSOR, {"row": rows[-1][0]})
-
     def _claim(self, movement: Movement) -> None:
+        body = json.dumps(from_weighing(movement)).encode()
         try:
-            self._capture(json.dumps(from_weighing(movement)).encode())
+            self._custody.capture(body, token_id=_SUBMITTER, signature=None)
+        except AlreadyCapturedError:
+            pass  # a crash came between this event and the cursor
         except InvariantError as exc:
-            # Captured before a restart could move the cursor, or a weighing whose lot has no valid name.
-            log.info("claims.refused", extra={"ticket": movement.ticket, "reason": str(exc)})
+            log.warning("claims.refused", extra={"ticket": movement.ticket, "reason": str(exc)})
 
     def run(self, stop: threading.Event) -> None:
         """Follow until stopped; what is unavailable is tried again at the next wake or after a second."""

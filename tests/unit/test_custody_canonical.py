@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+
+from tweeling.domain.canonical import cbor, jcs, parse_cbor, parse_json
+from tweeling.errors import InvariantError, VerificationError
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"a":[1,{"b":9007199254740993}]}', "a[1].b"),
+        ('{"a":12345678901234567890}', "a"),
+        ('{"a":0.12345678901234567891}', "a"),
+        ('{"a":1e400}', "a"),
+        ('{"a":1e-400}', "a"),
+        ('{"a":"\\ud800"}', "a"),
+        ('{"a":1,"a":2}', "a"),
+    ],
+)
+def test_what_would_change_when_written_again_is_refused_by_its_path(text: str, path: str) -> None:
+    with pytest.raises(InvariantError) as refused:
+        parse_json(text)
+    assert refused.value.field == path
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[1,]", "NaN", '{"a":Infinity}', b"\xff\xfe{}", "[" * 100_000, '{"a":' * 70 + "1" + "}" * 70]
+)
+def test_what_is_no_strict_json_is_refused(text: str) -> None:
+    with pytest.raises(InvariantError):
+        parse_json(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("1.50", "1.5"),
+        ("100e-2", "1"),
+        ("-0", "0"),
+        ("-0.0", "0"),
+        ("1E+2", "100"),
+        ("1e20", "100000000000000000000"),
+        ("0.000001", "0.000001"),
+        ("1e-7", "1e-7"),
+        ("0.1", "0.1"),
+        ("9007199254740991", "9007199254740991"),
+        ('{"\\u20ac":1,"\\r":2,"\\ud83d\\ude00":3,"\\ufb33":4}', '{"\\r":2,"€":1,"😀":3,"דּ":4}'),
+    ],
+)
+def test_what_is_taken_keeps_its_value_in_canonical_form(text: str, canonical: str) -> None:
+    assert jcs(parse_json(text)).decode() == canonical
+
+
+def test_only_the_deterministic_encoding_of_a_value_is_read() -> None:
+    value = {1: 1, 2: b"xy", 3: ["a", None]}
+    assert parse_cbor(cbor(value), field="x") == value
+    for other in (
+        b"\x18\x01",  # 1 in two bytes
+        b"\xa2\x02\x01\x01\x01",  # keys out of order
+        b"\xa2\x01\x01\x01\x01",  # a key twice
+        b"\x9f\x01\xff",  # indefinite length
+        b"\x01\x01",  # something behind
+        b"\xc2\x41\x01",  # a bignum for a small number
+        b"\x81" * 40 + b"\x01",  # too deep
+        b"\x62\xff\xff",  # no UTF-8
+        b"",
+    ):
+        with pytest.raises(VerificationError) as refused:
+            parse_cbor(other, field="x")
+        assert refused.value.field == "x"

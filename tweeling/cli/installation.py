@@ -1,0 +1,169 @@
+"""A demo installation on disk: made once, found again, its clock going on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ValidationError
+
+from tweeling.errors import ConfigError
+
+WEEKS = 156
+_AHEAD_S = 6.0  # a killed demo has told at most this much, in real seconds, beyond what is written down
+_LOCAL = ZoneInfo("Europe/Amsterdam")
+
+RECORDER = ("replay", "recorder")
+"""Hub and node under which recordings are replayed, apart from the region's own."""
+
+
+class Ports(NamedTuple):
+    """Where the demo's parts listen, all on loopback."""
+
+    http: int
+    mqtt: int
+    chain: int
+
+
+class Story(BaseModel, frozen=True, extra="forbid"):
+    """What makes this demo itself. live_ms: where history ends; sim_ms: no reading so far is later than this."""
+
+    seed: int
+    start_ms: int
+    live_ms: int
+    sim_ms: int
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Every file of a demo, by name."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """The hub's settings."""
+        return self.folder / "tweeling.toml"
+
+    @property
+    def secrets(self) -> Path:
+        """What nobody else may read."""
+        return self.folder / "secrets"
+
+    @property
+    def password(self) -> Path:
+        """The generated password, in clear, for whoever owns this folder."""
+        return self.secrets / "password"
+
+    @property
+    def logs(self) -> Path:
+        """What the children say."""
+        return self.folder / "log"
+
+    @property
+    def trust(self) -> Path:
+        """The trust file that a partner pins."""
+        return self.folder / "trust.json"
+
+    def edge(self, hub: str) -> Path:
+        """The configuration of a hub's edge agent."""
+        return self.folder / "edge" / f"{hub}.toml"
+
+    def token(self, name: str) -> Path:
+        """A machine's token, in clear, for the process that bears it."""
+        return self.secrets / f"{name}.token"
+
+    def partner_key(self, party: str) -> Path:
+        """A simulated party's private key."""
+        return self.secrets / "partners" / f"{party}.pem"
+
+    @property
+    def _story(self) -> Path:
+        return self.folder / "demo.json"
+
+    def story(self, *, seed: int, speed: float) -> Story:
+        """Read what this demo is, or begin a new one: three years up to last Monday morning, then live."""
+        if self._story.exists():
+            try:
+                return Story.model_validate_json(self._story.read_bytes()).model_copy(update={"speed": speed})
+            except ValidationError as exc:
+                raise ConfigError(
+                    "is no demo", source=str(self._story), remedy="Choose another --data, or remove the folder"
+                ) from exc
+        live = monday_morning(datetime.now(UTC))
+        live_ms = round(live.timestamp() * 1000)
+        start_ms = round((live - timedelta(weeks=WEEKS)).timestamp() * 1000)
+        story = Story(seed=seed, start_ms=start_ms, live_ms=live_ms, sim_ms=live_ms, speed=speed)
+        self.keep(story)
+        return story
+
+    def keep(self, story: Story) -> None:
+        """Write the story down."""
+        write_private(self._story, story.model_dump_json(indent=1) + "\n")
+
+
+class Clockwork:
+    """The demo's time, written down ahead of itself so that it never runs backwards, not even after a kill."""
+
+    def __init__(self, installation: Installation, story: Story) -> None:
+        self._installation = installation
+        self.story = story
+        self.origin_real_ms = time.time_ns() // 1_000_000
+        self.reserve()
+
+    def now_ms(self) -> int:
+        """The simulated time."""
+        real_ms = time.time_ns() // 1_000_000 - self.origin_real_ms
+        return self.story.sim_ms + round(real_ms * self.story.speed)
+
+    def reserve(self) -> None:
+        """Promise that the next run starts later than anything this one tells in the next seconds."""
+        ahead = self.now_ms() + round(_AHEAD_S * 1000 * self.story.speed)
+        self._installation.keep(self.story.model_copy(update={"sim_ms": ahead}))
+
+    def stop(self) -> None:
+        """Every child has ended: the next run may start just here."""
+        self._installation.keep(self.story.model_copy(update={"sim_ms": self.now_ms()}))
+
+
+def monday_morning(now: datetime) -> datetime:
+    """Find the last Monday, 07:00 on the wall in Amsterdam, before a moment."""
+    local = now.astimezone(_LOCAL)
+    monday = (local - timedelta(days=local.weekday())).replace(hour=7, minute=0, second=0, microsecond=0)
+    return monday if monday <= local else monday - timedelta(days=7)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file as one, readable by its owner alone from its first byte on."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def toml(tables: dict[str, dict[str, object]], comment: str) -> str:
+    """Write plain tables as TOML; JSON's strings and numbers are TOML's."""
+    lines = [f"# {comment}"]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]"] if name else [""]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+    return "\n".join(lines) + "\n"
+
+
+def secret(path: Path) -> Path:
+    """Make sure of a file that holds 256 random bits."""
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(32) + "\n")
+    return path

@@ -1,0 +1,244 @@
+"""`tweeling`: the commands of a hub. Each parses, calls one service and prints; errors become exit codes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tweeling import __version__
+from tweeling.errors import ConfigError, TweelingError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+trust_app = typer.Typer(no_args_is_help=True, help="The logs that you trust, pinned by fingerprint.")
+app.add_typer(trust_app, name="trust")
+
+out = Console(highlight=False)
+
+DataFolder = Annotated[Path, typer.Option("--data", envvar="TWEELING_DATA_FOLDER", help="The installation's folder.")]
+TrustStore = Annotated[
+    Path, typer.Option("--trust-store", envvar="TWEELING_TRUST", help="The folder of pinned trust files.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+_DATA = Path("tweeling-data")
+_TRUST = Path("~/.config/tweeling/trust")
+
+
+def run() -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except TweelingError as exc:
+        sys.stderr.write(f"tweeling: {exc}\n")
+        return exc.exit_code
+    except typer.Abort:
+        return 130
+    except typer.Exit as exc:
+        return exc.exit_code
+    except Exception as exc:
+        if not hasattr(exc, "format_message"):
+            raise
+        sys.stderr.write(f"tweeling: {exc.format_message()}\n")  # click's own complaint about the command line
+        return 2
+    return code if isinstance(code, int) else 0
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """The live twin of a network of circular-economy hubs."""
+    if version:
+        out.print(f"tweeling {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    data: DataFolder = _DATA,
+    port: Annotated[int, typer.Option(help="Where the dashboard listens; 0 takes any free port.")] = 8050,
+    mqtt_port: Annotated[int, typer.Option(help="Where the broker listens; 0 takes any free port.")] = 18830,
+    chain_port: Annotated[
+        int, typer.Option(help="Where the development chain listens; 0 takes any free port.")
+    ] = 18545,
+    speed: Annotated[float, typer.Option(help="Simulated seconds a second.", min=1, max=3600)] = 600,
+    seed: Annotated[int, typer.Option(help="Which story is told; for a new folder only.", min=0)] = 2026,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Without a person: run for a while, then sum up.")
+    ] = False,
+    duration: Annotated[str, typer.Option("--for", metavar="TIME", help="With --headless, how long: 90s, 5m.")] = "90s",
+    as_json: AsJson = False,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open a browser, logged in.")] = False,
+) -> None:
+    """Run the whole chain on the demo region, until Ctrl-C."""
+    from tweeling.cli.demo import Options, run_demo
+
+    options = Options(
+        folder=data,
+        port=port,
+        mqtt_port=mqtt_port,
+        chain_port=chain_port,
+        speed=speed,
+        seed=seed,
+        headless_s=seconds(duration) if headless else None,
+        as_json=as_json,
+        open_browser=open_browser,
+    )
+    raise typer.Exit(run_demo(options, _stop_on_signals()))
+
+
+@app.command()
+def up(config: Annotated[Path, typer.Argument(help="The hub's settings.")] = _DATA / "tweeling.toml") -> None:
+    """Run a hub until it is told to stop."""
+    from tweeling.cli.up import serve_hub
+
+    _log_to_stderr()
+    raise typer.Exit(serve_hub(config, _stop_on_signals()))
+
+
+@app.command()
+def status(data: DataFolder = _DATA, as_json: AsJson = False) -> None:
+    """Show how a running hub is, in one screen."""
+    from tweeling.cli.client import HubClient
+
+    with HubClient(data) as hub:
+        answer = hub.status()
+    if as_json:
+        out.print_json(json.dumps(answer))
+        return
+    table = Table(box=None, show_header=False)
+    for part in answer["parts"]:
+        table.add_row("ok" if part["ok"] else "NOT OK", part["part"], part["detail"])
+    out.print(table)
+    out.print(", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in answer["counts"].items()))
+
+
+@app.command()
+def receipt(
+    event: Annotated[str, typer.Argument(help="An event's id, or `latest` for the newest anchored one.")],
+    target: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; its id names it else.")] = None,
+    data: DataFolder = _DATA,
+) -> None:
+    """Write the receipt of a custody event, for a partner to verify elsewhere."""
+    from tweeling.cli.client import HubClient
+
+    with HubClient(data) as hub:
+        if event == "latest":
+            events = hub.events(limit=500)
+            anchored = [row["event_id"] for row in events if row["state"] == "anchored"]
+            if not anchored:
+                raise ConfigError("no event is anchored yet", field="latest", remedy="Wait, or name an event")
+            event = anchored[0]
+        content = hub.receipt(event)
+    path = target or Path(f"{event.rsplit(':', 1)[-1]}.receipt.cbor")
+    path.write_bytes(content)
+    out.print(f"{path}: {len(content):,} bytes, event {event}")
+
+
+@app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Receipts.")],
+    trust_store: TrustStore = _TRUST,
+    rpc: Annotated[str | None, typer.Option(help="Also ask a node of the chain for the anchor.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify receipts offline; exit 0 valid, 3 does not verify, 4 cannot decide."""
+    from tweeling.cli.verifying import verify_files
+
+    raise typer.Exit(verify_files(files, trust_store.expanduser(), rpc, as_json=as_json, out=out))
+
+
+@trust_app.command("add")
+def trust_add(
+    file: Annotated[Path, typer.Argument(help="A trust file that you got from somebody you believe.")],
+    fingerprint: Annotated[str | None, typer.Option(help="What its operator told you; nothing else is taken.")] = None,
+    trust_store: TrustStore = _TRUST,
+) -> None:
+    """Pin a log by its trust file."""
+    from tweeling.cli.verifying import add_trust
+
+    out.print(add_trust(file, trust_store.expanduser(), fingerprint))
+
+
+@trust_app.command("list")
+def trust_list(trust_store: TrustStore = _TRUST) -> None:
+    """List the logs that are pinned."""
+    from tweeling.cli.verifying import list_trust
+
+    for line in list_trust(trust_store.expanduser()):
+        out.print(line)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def replay(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A recording (CSV).")],
+    data: DataFolder = _DATA,
+) -> None:
+    """Replay a recording into a running demo; further options are those of `tweeling-edge replay`."""
+    from tweeling.cli.installation import RECORDER, Installation
+
+    config = Installation(data).edge(RECORDER[0])
+    if not config.is_file():
+        raise ConfigError("no demo here", source=str(data), remedy="Start `tweeling demo` first")
+    command = [sys.executable, "-m", "tweeling_edge", "replay", str(file), "--config", str(config), *context.args]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+@app.command("demo-partners", hidden=True)
+def demo_partners(data: DataFolder = _DATA) -> None:
+    """Play the demo's partners (started by `tweeling demo`)."""
+    from tweeling.cli.partners import run_partners
+
+    _log_to_stderr()
+    run_partners(data, _stop_on_signals())
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def seconds(text: str) -> float:
+    """Read a time such as 90s, 5m or 2h."""
+    factors = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in factors else (text, "s")
+    try:
+        value = float(number) * factors[unit]
+    except ValueError:
+        value = 0.0
+    if value <= 0:
+        raise ConfigError(f"{text!r} is no time", field="--for", remedy="Write 90s, 5m or 2h")
+    return value
+
+
+class _Events(logging.Formatter):
+    """An event and its fields on one line."""
+
+    _KNOWN = frozenset(vars(logging.makeLogRecord({})))
+
+    def format(self, record: logging.LogRecord) -> str:
+        extra = {key: value for key, value in vars(record).items() if key not in self._KNOWN and key != "message"}
+        fields = "".join(f" {key}={value!r}" for key, value in extra.items())
+        line = f"{self.formatTime(record)} {record.levelname.lower()} {record.getMessage()}{fields}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Events())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for noisy in ("httpx", "urllib3", "web3", "uvicorn.error"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

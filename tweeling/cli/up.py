@@ -1,0 +1,28 @@
+"""`tweeling up`: a hub with its interface and screens, in one process."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from tweeling import bootstrap, config
+from tweeling.api.app import create_app
+from tweeling.api.auth import Auth
+from tweeling.api.passwords import OPERATOR
+from tweeling.api.principals import Principal, Role
+from tweeling.api.server import serve
+from tweeling.cli.installation import write_private
+
+
+def serve_hub(path: Path, stop: threading.Event) -> int:
+    """Run a hub until it is told to stop; return 1 if it stopped because a part of it failed."""
+    settings = config.load(path)
+    with bootstrap.hub(settings, stop) as hub:
+        port = settings.http.port
+        auth = Auth.load(settings.http.login, settings.http.tokens, cookie=f"tweeling_session_{port}")
+        with serve(create_app(hub.view, hub.custody, auth), settings.http.host, port):
+            # Whoever may read this folder may open a browser that is logged in, for two minutes.
+            code = auth.codes.issue(Principal(OPERATOR, Role.OPERATOR))
+            write_private(settings.http.login.with_name("login-code"), code + "\n")
+            stop.wait()
+    return 0

@@ -1,0 +1,148 @@
+"""One encoding for each value: JSON by RFC 8785 (JCS), CBOR by RFC 8949 §4.2.1 (deterministic).
+
+Two encodings of one value would be two leaves, two hashes or two signatures for it, so any other is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, Never
+
+import cbor2
+import rfc8785
+
+from tweeling.errors import InvariantError, VerificationError
+
+MAX_DEPTH = 64
+_MAX_INT = 2**53 - 1  # I-JSON (RFC 7493): beyond this a double no longer tells neighbours apart
+
+
+class _Inexact:
+    """Stands for a number that JCS cannot keep, until its path is known."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def jcs(value: object) -> bytes:
+    """Encode a JSON value by RFC 8785, or raise InvariantError for one it has no form for."""
+    try:
+        return rfc8785.dumps(value)  # type: ignore[arg-type]  # its type is narrower than what it judges at run time
+    except (rfc8785.CanonicalizationError, UnicodeError) as exc:
+        raise InvariantError(f"no canonical form: {exc}") from exc
+    except RecursionError:
+        raise InvariantError("nested too deeply") from None
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Read strict JSON (RFC 7493): no duplicate names, no number that changes when it is written by RFC 8785.
+
+    Raises InvariantError whose field is the path of what cannot be.
+    """
+    inexact: list[_Inexact] = []
+
+    def number(keep: Callable[[str], int | float | None]) -> Callable[[str], Any]:
+        def read(text: str) -> Any:
+            value = keep(text)
+            if value is None:
+                inexact.append(_Inexact(text))
+                return inexact[-1]
+            return value
+
+        return read
+
+    try:
+        value = json.loads(
+            data,
+            parse_int=number(_int),
+            parse_float=number(_float),
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_object,
+        )
+    except json.JSONDecodeError as exc:
+        raise InvariantError(f"not JSON: {exc.msg} at line {exc.lineno} column {exc.colno}") from exc
+    except UnicodeDecodeError as exc:
+        raise InvariantError("not UTF-8") from exc
+    except RecursionError:
+        raise InvariantError("nested too deeply") from None
+    _check(value, "", 0)
+    return value
+
+
+def cbor(value: object) -> bytes:
+    """Encode deterministically. Map keys are integers from 0 up or few enough to sort alike under every rule."""
+    return cbor2.dumps(value, canonical=True)
+
+
+def parse_cbor(data: bytes, *, field: str) -> Any:
+    """Decode CBOR that is exactly its own deterministic encoding, or raise VerificationError naming `field`."""
+    try:
+        value = cbor2.loads(data, allow_indefinite=False, allow_duplicate_keys=False, max_depth=16)
+        again = cbor2.dumps(value, canonical=True)
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as exc:
+        raise VerificationError(f"not CBOR: {exc}", field=field) from exc
+    if again != data:
+        raise VerificationError("not in the one canonical encoding", field=field)
+    return value
+
+
+def _int(text: str) -> int | None:
+    value = int(text) if len(text) < 20 else _MAX_INT + 1
+    return value if -_MAX_INT <= value <= _MAX_INT else None
+
+
+def _float(text: str) -> float | None:
+    value = float(text)
+    if not math.isfinite(value):
+        return None
+    # What JCS writes is the shortest text of this double; another number than the one that came would be a change.
+    return value if _digits(text) == _digits(repr(value)) else None
+
+
+def _digits(text: str) -> tuple[str, int]:
+    """Significant digits and exponent of a decimal literal: equal exactly when the numbers are."""
+    mantissa, _, exponent = text.lower().lstrip("-").partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    scale = int(exponent or 0) - len(fraction)
+    stripped = digits.rstrip("0")
+    return stripped, scale + len(digits) - len(stripped) if stripped else 0
+
+
+def _refuse_constant(text: str) -> Never:
+    raise InvariantError(f"{text} is no JSON number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]  # add answers None
+        raise InvariantError("stands twice in one object", field=twice[:80])
+    return found
+
+
+def _check(value: object, path: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise InvariantError(f"nested deeper than {MAX_DEPTH}", field=path)
+    match value:
+        case dict():
+            for name, item in value.items():
+                _check_text(name, path)
+                _check(item, f"{path}.{name}" if path else name, depth + 1)
+        case list():
+            for index, item in enumerate(value):
+                _check(item, f"{path}[{index}]", depth + 1)
+        case str():
+            _check_text(value, path)
+        case _Inexact():
+            raise InvariantError(f"{value.text[:40]} cannot be kept exactly as a JSON number (RFC 8785)", field=path)
+
+
+def _check_text(text: str, path: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvariantError("half a surrogate pair is no text", field=path) from None

@@ -1,0 +1,302 @@
+"""The custody log: capture, sequence, integrate, and write receipts.
+
+An event is durable in the store, as an entry with its place, before `capture` returns; a checkpoint covers it at most
+a second later; what the chain says of that is the anchoring service's business.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from tweeling.domain import cose, disclosure, entry, epcis, merkle, note, receipt, signature
+from tweeling.domain.disclosure import PartnerSignature, Provenance
+from tweeling.domain.entry import RandomBytes
+from tweeling.domain.log import Anchor, Checkpoint, Disclosure, LotLink
+from tweeling.domain.now import EventNow, PartNow, ProofState
+from tweeling.domain.partners import Partners
+from tweeling.errors import AlreadyCapturedError, InvariantError, RejectedError, UnavailableError, VerificationError
+from tweeling.ports.clock import Clock
+from tweeling.ports.custody_api import Captured, DetachedSignature
+from tweeling.ports.logstore import Kept, LogStore, NewEntry
+from tweeling.verify.trust import TrustedContract, TrustedLog
+
+log = logging.getLogger("tweeling.custody")
+
+_CHECKPOINT_MS = 1000
+
+
+class Submission(NamedTuple):
+    """An event, and its submitter's signature over its canonical bytes where there is one."""
+
+    event: epcis.Event
+    signature: DetachedSignature | None = None
+
+
+class Custody:
+    """One log of one operator. Safe from any thread; one process writes."""
+
+    def __init__(
+        self,
+        store: LogStore,
+        signer: note.Signer,
+        *,
+        clock: Clock,
+        random: RandomBytes,
+        partners: Partners | None = None,
+        pace_s: float = 1.0,
+    ) -> None:
+        """Open a log. clock: real time, for the log states when it took an event in. random: unguessable bytes.
+
+        pace_s: how long `run` rests between two checkpoints.
+        """
+        self._pace_s = pace_s
+        self._store = store
+        self._signer = signer
+        self._clock = clock
+        self._random = random
+        self._partners = partners or Partners()
+        self._writing = threading.Lock()
+        self._signing = threading.Lock()
+        self._edge: merkle.Frontier | None = None
+        self._grown = threading.Event()
+        self._listeners: list[Callable[[], object]] = []
+        self._trouble = ""
+
+    def listen(self, listener: Callable[[], object]) -> None:
+        """Call back after each new checkpoint."""
+        self._listeners.append(listener)
+
+    # -------------------------------------------------------------- capture
+
+    def capture(self, body: bytes, *, token_id: str, signature: DetachedSignature | None = None) -> Captured:
+        """Capture one event durably. Raises InvariantError for what is none, AlreadyCapturedError for a repeat."""
+        events = epcis.parse(body)
+        if len(events) != 1:
+            raise InvariantError(f"{len(events)} events, one is captured here", field="epcisBody")
+        return self.sequence([Submission(events[0], signature)], token_id=token_id)[0]
+
+    def sequence(self, submissions: Sequence[Submission], *, token_id: str) -> list[Captured]:
+        """Put events in the log in one transaction, all or none.
+
+        token_id: names the token that brought the events in; a valid signature names the partner instead.
+        """
+        provenances = [self._provenance(item, token_id) for item in submissions]
+        with self._writing:
+            self._refuse_repeats([item.event for item in submissions])
+            for last in (False, True):
+                edge = self._frontier()
+                made = self._entries(edge.size, submissions, provenances)
+                grown, nodes = merkle.grow(edge, [new.leaf for new in made])
+                self._edge = None  # until the store has said yes, nobody knows where the edge is
+                try:
+                    self._store.append(made, expected_size=edge.size, nodes=nodes)
+                except RejectedError:
+                    if last:
+                        raise
+                    continue
+                self._edge = grown
+                break
+        self._grown.set()
+        return [Captured(new.event_id, index) for index, new in enumerate(made, edge.size)]
+
+    def _provenance(self, item: Submission, token_id: str) -> Provenance:
+        now = self._clock.now_ms()
+        if (given := item.signature) is None:
+            return Provenance(now, token_id)
+        algorithm, key = self._partners.key(given.key_id, given.algorithm)
+        try:
+            signature.verify(algorithm, key, given.signature, item.event.canonical, field="signature")
+        except VerificationError as exc:
+            raise InvariantError("not this key's over the event's canonical bytes", field="signature") from exc
+        return Provenance(now, given.key_id, PartnerSignature(algorithm, key, given.signature))
+
+    def _refuse_repeats(self, events: Sequence[epcis.Event]) -> None:
+        known = self._store.known([event.jcs for event in events])
+        seen: set[bytes] = set()
+        for event in events:
+            if event.jcs in known:
+                raise AlreadyCapturedError(event.id, known[event.jcs])
+            if event.jcs in seen:
+                raise InvariantError("stands twice in what was sent", field=f"event {event.id}")
+            seen.add(event.jcs)
+
+    def _entries(
+        self, size: int, submissions: Sequence[Submission], provenances: Sequence[Provenance]
+    ) -> list[NewEntry]:
+        touched = [item.event.summary.lots for item in submissions]
+        links = dict(self._store.lots(sorted({lot for lots in touched for lot in lots})))
+        made = []
+        for index, (item, provenance, lots) in enumerate(zip(submissions, provenances, touched, strict=True), size):
+            new = self._entry(index, item.event, provenance, [(lot, links.get(lot)) for lot in lots])
+            links.update((link.lot, link) for link in new.lots)
+            made.append(new)
+        return made
+
+    def _entry(
+        self, index: int, event: epcis.Event, provenance: Provenance, lots: Sequence[tuple[str, LotLink | None]]
+    ) -> NewEntry:
+        fields = disclosure.disclose(
+            event.members,
+            event.jcs,
+            provenance,
+            [(lot, before.leaf if before else None) for lot, before in lots],
+            self._random,
+            context=event.context,
+        )
+        keys = [before.key if before else self._random(entry.LOT_KEY_SIZE) for _, before in lots]
+        links = [entry.link(key, before.leaf if before else None) for key, (_, before) in zip(keys, lots, strict=True)]
+        sealed = entry.seal(entry.EPCIS, [*map(entry.digest, fields), *links], self._random)
+        leaf = merkle.leaf_hash(sealed)
+        return NewEntry(
+            entry=sealed,
+            leaf=leaf,
+            event_id=event.id,
+            jcs=event.jcs,
+            event=event.canonical,
+            disclosures=fields,
+            lots=tuple(LotLink(lot, key, index, leaf) for key, (lot, _) in zip(keys, lots, strict=True)),
+            captured_ms=provenance.captured_ms,
+            submitter=provenance.by,
+        )
+
+    def _frontier(self) -> merkle.Frontier:
+        edge = self._edge
+        if edge is None:
+            edge = self._edge = merkle.frontier(self._store.size(), self._store.nodes)
+        return edge
+
+    # -------------------------------------------------------------- integrate
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint; a new one is signed if the log has grown and the last is a second old.
+
+        Raises VerificationError rather than sign a tree that does not extend the last one signed.
+        """
+        with self._signing:
+            last = self._store.checkpoint()
+            with self._writing:
+                edge = self._frontier()
+            now = self._clock.now_ms()
+            if edge.size == (last.size if last else 0) or (last and 0 <= now - last.time_ms < _CHECKPOINT_MS):
+                return last
+            root = edge.root()
+            if last is not None:
+                self._check_extends(last, edge.size, root)
+            text = note.checkpoint_text(note.TreeHead(self._signer.name, edge.size, root))
+            signed = Checkpoint(edge.size, root, note.sign(text, self._signer), now)
+            self._store.save_checkpoint(signed)
+        for listener in self._listeners:
+            listener()
+        return signed
+
+    def run(self, stop: threading.Event) -> None:
+        """Sign checkpoints as events come in, until stopped."""
+        while not stop.is_set():
+            self._grown.wait(self._pace_s)
+            self._grown.clear()
+            try:
+                self.checkpoint()
+                if self._trouble:
+                    log.info("log.back")
+                self._trouble = ""
+            except UnavailableError as exc:
+                if not self._trouble:
+                    log.warning("log.lost", extra={"reason": str(exc)})
+                self._trouble = str(exc)
+            # One a second is what partners are promised, and what the store is asked for.
+            stop.wait(self._pace_s)
+
+    def _check_extends(self, last: Checkpoint, size: int, root: bytes) -> None:
+        proof = merkle.consistency_proof(last.size, size, self._store.nodes)
+        merkle.verify_consistency(old=last.size, new=size, old_root=last.root, new_root=root, proof=proof)
+
+    # -------------------------------------------------------------- show
+
+    def receipt(self, event_id: str, *, redact: Collection[str] = (), lot_keys: bool = False) -> bytes:
+        """Write the receipt of an event, by its eventID or the hex of its hash.
+
+        redact: names of fields to keep back; whatever would betray them goes too. lot_keys: hand over the secrets by
+        which the reader can follow the event's lots through the whole log. UnavailableError: ask again in a second.
+        """
+        index = self._store.find(event_id)
+        if index is None:
+            raise InvariantError("no such event in the log", field=event_id[:200])
+        sequenced = self._store.entries(index, index + 1)[0]
+        _, fields = self._store.event(index)
+        shown = disclosure.redacted(fields, redact, epcis.touched)
+        checkpoint, anchor = self._covering(index)
+        path = merkle.inclusion_proof(index, checkpoint.size, self._store.nodes)
+        leaf = merkle.leaf_hash(sequenced.entry)
+        merkle.verify_inclusion(index=index, size=checkpoint.size, leaf=leaf, proof=path, root=checkpoint.root)
+        return receipt.issue(
+            self._signer,
+            entry=sequenced.entry,
+            disclosures=shown,
+            cose=cose.sign(self._signer, size=checkpoint.size, index=index, path=path, root=checkpoint.root),
+            checkpoint=checkpoint.note,
+            anchor=anchor and _place(anchor),
+            lot_keys=self._lot_keys(shown) if lot_keys else (),
+        ).encode()
+
+    def events(self, limit: int = 20) -> list[EventNow]:
+        """The latest events, newest first, with how far each has come."""
+        anchored = self._store.anchor()
+        return [self._event_now(kept, anchored) for kept in self._store.newest(limit)]
+
+    def trust_file(self, contract: TrustedContract | None = None) -> TrustedLog:
+        """What a partner has to pin: the log's name, its key, and the contract that holds its head."""
+        return TrustedLog.of(self._signer.name, self._signer.public, contract)
+
+    def counts(self) -> Mapping[str, int]:
+        """Totals: events in the log, and those under an anchored checkpoint."""
+        anchor = self._store.anchor()
+        return {"events": self._store.size(), "anchored": anchor.size if anchor else 0}
+
+    def health(self) -> PartNow:
+        """How the log is."""
+        return PartNow("log", not self._trouble, self._trouble or f"{self._signer.name}, {self._store.size()} entries")
+
+    def _covering(self, index: int) -> tuple[Checkpoint, Anchor | None]:
+        """The newest anchored checkpoint over an entry, else the newest checkpoint."""
+        anchor = self._store.anchor()
+        if anchor is not None and anchor.size > index and (known := self._store.checkpoint(anchor.size)) is not None:
+            return known, anchor
+        newest = self.checkpoint()
+        if newest is None or newest.size <= index:
+            raise UnavailableError(f"entry {index} is under no checkpoint yet; ask again in a second")
+        return newest, None
+
+    def _lot_keys(self, shown: Sequence[Disclosure]) -> list[tuple[int, bytes]]:
+        lots = {
+            int(item.name.removeprefix(disclosure.LOT)): str(json.loads(item.value)["id"])
+            for item in shown
+            if item.name.startswith(disclosure.LOT)
+        }
+        links = self._store.lots(list(lots.values()))
+        return [(number, links[lot].key) for number, lot in lots.items()]
+
+    def _event_now(self, kept: Kept, anchored: Anchor | None) -> EventNow:
+        index = kept.sequenced.index
+        covering = self._store.anchor(covering=index) if anchored and anchored.size > index else None
+        summary = epcis.summarise(json.loads(kept.event))
+        return EventNow(
+            index=index,
+            event_id=kept.sequenced.event_id,
+            type=summary.type,
+            biz_step=summary.biz_step,
+            time_ms=summary.time_ms,
+            lots=summary.lots,
+            mass_g=summary.mass_g,
+            submitter=kept.submitter,
+            state=ProofState.ANCHORED if covering else ProofState.PENDING,
+            block=covering.block if covering else None,
+        )
+
+
+def _place(anchor: Anchor) -> receipt.AnchorPlace:
+    contract = bytes.fromhex(anchor.contract.removeprefix("0x"))
+    return receipt.AnchorPlace(anchor.chain_id, contract, anchor.block, anchor.transaction)

@@ -1,0 +1,115 @@
+"""How every part of a hub is, and what went through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from tweeling.domain.now import PartNow
+from tweeling.errors import UnavailableError
+from tweeling.ports.facts import Facts
+from tweeling.ports.journal import Journal
+from tweeling.ports.timeseries import TimeSeriesStore
+from tweeling.services.anchoring import Anchoring
+from tweeling.services.custody import Custody
+from tweeling.services.forecasting import Forecaster
+from tweeling.services.projection import Projector
+
+HISTORY = "history"
+"""The fact that says how many points were loaded before the hub lived: {points: n}."""
+
+
+class Line(Protocol):
+    """How the line to the broker is; error is empty while there is no trouble."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages arrive."""
+        ...
+
+    @property
+    def queued(self) -> int:
+        """Messages that wait for a commit."""
+        ...
+
+    @property
+    def error(self) -> str:
+        """The last trouble."""
+        ...
+
+
+class Status:
+    """Asks every part; a part that does not answer is said not to be well, and hides no other."""
+
+    def __init__(
+        self,
+        *,
+        subscriber: Callable[[], Line],
+        journal: Journal,
+        projector: Projector,
+        points: TimeSeriesStore,
+        facts: Facts,
+        custody: Custody,
+        anchoring: Anchoring | None,
+        forecaster: Forecaster,
+    ) -> None:
+        self._subscriber = subscriber
+        self._journal = journal
+        self._projector = projector
+        self._points = points
+        self._facts = facts
+        self._custody = custody
+        self._anchoring = anchoring
+        self._forecaster = forecaster
+
+    def health(self) -> Sequence[PartNow]:
+        """Every part: broker, ingest, store, log, ledger, forecast."""
+        line = self._subscriber()
+        return (
+            PartNow("broker", line.connected, "connected" if line.connected else line.error),
+            _asked("ingest", lambda: self._ingest(line)),
+            _asked("store", self._store),
+            _asked("custody", self._custody.health),
+            _asked("ledger", self._ledger),
+            self._forecaster.health(),
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Totals since the beginning. readings_stored: points the store holds that are not loaded history."""
+        journal = self._journal.counts()
+        custody = self._custody.counts()
+        loaded = int(str((self._facts.get(HISTORY) or {}).get("points", 0)))
+        return {
+            "readings_in": journal["readings"],
+            "readings_stored": self._points.count() - loaded,
+            "batches_waiting": self._projector.status().lag,
+            "movements": journal["movements"],
+            "quarantined": journal["quarantined"],
+            "refused": journal["refused"],
+            "events_captured": custody["events"],
+            "events_anchored": custody["anchored"],
+            "forecasts": self._forecaster.made,
+        }
+
+    def _ingest(self, line: Line) -> PartNow:
+        counts = self._journal.counts()
+        waiting = f"{counts['readings']:,} readings committed, {line.queued} messages waiting"
+        ok = line.connected or not line.error
+        return PartNow("ingest", ok, waiting if ok else f"{waiting}; {line.error}")
+
+    def _store(self) -> PartNow:
+        projected = self._projector.status()
+        text = f"applied through batch {projected.through} of {projected.last}"
+        return PartNow("store", projected.lost is None, projected.lost or text)
+
+    def _ledger(self) -> PartNow:
+        if self._anchoring is None:
+            return PartNow("ledger", False, "no chain is configured: every event stays pending")
+        return self._anchoring.health()._replace(part="ledger")
+
+
+def _asked(part: str, ask: Callable[[], PartNow]) -> PartNow:
+    try:
+        return ask()._replace(part=part)
+    except UnavailableError as exc:
+        return PartNow(part, False, str(exc))

@@ -1,0 +1,141 @@
+"""The root of trust: logs by name and key, pinned once by fingerprint."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, ValidationError
+
+from tweeling.domain import note
+from tweeling.domain.canonical import jcs, parse_json
+from tweeling.errors import ConfigError, InvariantError, UndecidedError
+
+_KEY = r"^[A-Za-z0-9+/]{43}=$"
+
+
+class TrustedContract(BaseModel, frozen=True, extra="forbid", strict=True):
+    """Where a log's head is held in public."""
+
+    chain_id: Annotated[int, Field(gt=0)]
+    contract: Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+    log_id: Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
+
+
+class TrustedLog(BaseModel, frozen=True, extra="forbid", strict=True):
+    """A log as its operator states it and its partners pin it. key: Ed25519, base64."""
+
+    version: Annotated[int, Field(ge=1, le=1)] = 1
+    origin: Annotated[str, Field(pattern=r"^[^\s+]{1,255}$")]
+    key: Annotated[str, Field(pattern=_KEY)]
+    anchor: TrustedContract | None = None
+
+    @classmethod
+    def of(cls, origin: str, public: bytes, anchor: TrustedContract | None = None) -> TrustedLog:
+        """Make a trust file's content of a log's name, key and contract."""
+        return cls(origin=origin, key=base64.b64encode(public).decode(), anchor=anchor)
+
+    @classmethod
+    def parse(cls, data: bytes) -> TrustedLog:
+        """Read a trust file, or raise ConfigError naming the field."""
+        try:
+            return cls.model_validate(parse_json(data))
+        except InvariantError as exc:
+            raise ConfigError(str(exc), source="trust file") from exc
+        except ValidationError as exc:
+            problem = exc.errors(include_url=False)[0]
+            field = ".".join(str(part) for part in problem["loc"])
+            raise ConfigError(problem["msg"], field=field, source="trust file") from exc
+
+    def encode(self) -> bytes:
+        """Write the trust file."""
+        return json.dumps(self.model_dump(mode="json"), indent=2).encode() + b"\n"
+
+    @property
+    def public(self) -> bytes:
+        """The log's key."""
+        return base64.b64decode(self.key)
+
+    @property
+    def key_id(self) -> bytes:
+        """The four bytes by which notes and receipts name the key."""
+        return note.key_id(self.origin, self.public)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the canonical form, in hex: what two people read to each other."""
+        return hashlib.sha256(jcs(self.model_dump(mode="json"))).hexdigest()
+
+
+class TrustStore:
+    """The logs a verifier trusts: a folder of trust files, each named by its fingerprint."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use a folder, made when the first log is pinned."""
+        self._folder = folder
+
+    def add(self, log: TrustedLog, *, fingerprint: str | None = None) -> None:
+        """Pin a log. With a fingerprint that its operator gave by another way, nothing else is taken.
+
+        A log of the same name under another key or contract is refused: it has to be removed first, by a person.
+        """
+        if fingerprint is not None and fingerprint.replace(":", "").lower() != log.fingerprint:
+            raise ConfigError(f"its fingerprint is {log.fingerprint}", field="fingerprint", source="trust file")
+        for known in self.logs():
+            if known.origin == log.origin and known != log:
+                raise ConfigError(
+                    f"{log.origin} is trusted already, as {known.fingerprint}",
+                    field="origin",
+                    source=str(self._folder),
+                    remedy="Remove that one first if its key or contract has truly changed",
+                )
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            fresh = self._place(log).with_suffix(".new")
+            fresh.write_bytes(log.encode())
+            fresh.replace(self._place(log))
+        except OSError as exc:
+            raise ConfigError(f"{exc.strerror}", source=str(self._folder)) from exc
+
+    def remove(self, fingerprint: str) -> None:
+        """Trust a log no longer."""
+        for log in self.logs():
+            if log.fingerprint == fingerprint:
+                self._place(log).unlink()
+                return
+        raise ConfigError("no such log is trusted", field="fingerprint", source=str(self._folder))
+
+    def logs(self) -> list[TrustedLog]:
+        """Every trusted log, by name; a file that is not what its name says stops everything."""
+        found = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                log = TrustedLog.parse(path.read_bytes())
+            except OSError as exc:
+                raise ConfigError(f"{exc.strerror}", source=str(path)) from exc
+            if path.stem != log.fingerprint:
+                raise ConfigError(f"changed since it was pinned: it is {log.fingerprint} now", source=str(path))
+            found.append(log)
+        return sorted(found, key=lambda log: log.origin)
+
+    def _place(self, log: TrustedLog) -> Path:
+        return self._folder / f"{log.fingerprint}.json"
+
+
+def find(logs: Sequence[TrustedLog], origin: str, key_id: bytes) -> TrustedLog:
+    """Give the log of this name and key among those trusted, or raise UndecidedError."""
+    for log in logs:
+        if log.origin == origin and log.key_id == key_id:
+            return log
+    named = next((log for log in logs if log.origin == origin), None)
+    if named is not None:
+        raise UndecidedError(
+            f"consistent, but signed by key {key_id.hex()} of {origin}; the key trusted for it is {named.key_id.hex()}"
+        )
+    raise UndecidedError(
+        f"consistent, but log unknown: {origin} (key {key_id.hex()}). Get its trust file and add it by its fingerprint"
+    )
