@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support_demo import RunningDemo, running_demo
+from support_servers import need
 
 _HERE = Path(__file__).parent
 
@@ -25,3 +28,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(_HERE).parts[0]
         item.add_marker(getattr(pytest.mark, folder))
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
+    """One demo for every test that only looks at it."""
+    need("anvil")
+    with running_demo(tmp_path_factory.mktemp("demo") / "data") as running:
+        yield running

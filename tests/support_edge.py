@@ -9,7 +9,6 @@ import random
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -216,9 +215,3 @@ def write_csv(
     lines += [f"{sensors[i % len(sensors)]},{start_s + 60 * i},{i % 101},%" for i in range(rows)]
     path.write_text("\n".join(lines) + "\n")
     return path
-
-
-def monotonic_until(seconds: float) -> Callable[[], bool]:
-    """A condition that holds until so much time is over."""
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() < end

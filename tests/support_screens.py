@@ -191,7 +191,12 @@ class SmallTwin:
             return list(self._parts.values())
 
     def counts(self) -> dict[str, int]:
-        return {"readings_in": 123_456, "readings_stored": 123_450, "events": len(self._events), "forecasts": 7}
+        return {
+            "readings_in": 123_456,
+            "readings_stored": 123_450,
+            "events_captured": len(self._events),
+            "forecasts": 7,
+        }
 
     async def changes(self) -> AsyncIterator[int]:
         ready = asyncio.Event()

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from tweeling.adapters import logkey
 from tweeling.adapters.clock import ScaledClock, SystemClock
 from tweeling.adapters.duckdb import DuckDBStore
 from tweeling.adapters.journal import SqliteJournal
+from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.memory import MemoryStore
 from tweeling.adapters.mqtt import Address, Batching, Subscriber
 from tweeling.adapters.nats import Credentials
@@ -80,7 +80,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
         twin.load()
         custody = Custody(
             log_store,
-            logkey.load(settings.custody.key_file, settings.custody.passphrase_file, settings.custody.origin),
+            load_log_key(settings.custody.key_file, settings.custody.passphrase_file, origin=settings.custody.origin),
             clock=real,
             random=secrets.token_bytes,
             partners=_partners(settings),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from dash import ClientsideFunction, Dash, Input, Output, State, ctx, set_props
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, no_update, set_props
+from dash.exceptions import WebsocketDisconnected
 from fastapi import FastAPI
 
 from tweeling.ports.view import TwinView
-from tweeling_dashboards import capacity, page
+from tweeling_dashboards import capacity, figures, page
 from tweeling_dashboards.snapshot import NOTHING, Snapshots, take
 from tweeling_dashboards.words import Words, chosen
 
@@ -37,7 +39,8 @@ PROBE_S = 60
 
 def create(view: TwinView) -> FastAPI:
     """Build the screens of a twin as an app to mount at /."""
-    server: Any = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    silent: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+    server: Any = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=silent)
     app = Dash(
         __name__,
         server=server,
@@ -82,18 +85,19 @@ def _follow(app: Dash, view: TwinView) -> None:
             set_props("poll", {"disabled": False})
             return
         before = page.loaded(drawn)
-        alive = asyncio.ensure_future(_gone(channel))
+        gone = asyncio.ensure_future(_gone(channel))
         try:
-            async for snapshot in snapshots.follow():
-                if alive.done():
-                    return
-                now = await asyncio.to_thread(page.shown, snapshot, Words(lang))
-                for element, props in now.since(before):
-                    set_props(element, dict(props))
-                set_props("pulse", {"data": snapshot.number})
-                before = now
+            async with contextlib.aclosing(snapshots.follow()) as followed:
+                async for snapshot in followed:
+                    if gone.done():
+                        return
+                    now = await asyncio.to_thread(page.shown, snapshot, Words(lang))
+                    for element, props in now.since(before):
+                        set_props(element, dict(props))
+                    set_props("pulse", {"data": snapshot.number})
+                    before = now
         finally:
-            alive.cancel()
+            gone.cancel()
 
     @app.callback(
         Input("poll", "n_intervals"), State("lang", "data"), State("drawn", "data"), prevent_initial_call=True
@@ -104,13 +108,13 @@ def _follow(app: Dash, view: TwinView) -> None:
             set_props(element, dict(props))
 
 
-async def _gone(channel: Any) -> None:
+async def _gone(channel: Any, *, every_s: float = PROBE_S) -> None:
     """Return when the page no longer answers."""
     while True:
-        await asyncio.sleep(PROBE_S)
+        await asyncio.sleep(every_s)
         try:
-            await channel.get_prop("lang", "data", timeout=PROBE_S / 2)
-        except TimeoutError:
+            await channel.get_prop("lang", "data", timeout=every_s / 2)
+        except (TimeoutError, WebsocketDisconnected):
             return
 
 
@@ -118,12 +122,17 @@ def _forecast(app: Dash, view: TwinView) -> None:
     @app.callback(
         Output("chart", "figure"),
         Output("told", "children"),
+        Output("chart", "relayoutData"),
         Input("zone", "value"),
         Input("drawn", "data"),
         State("lang", "data"),
+        State("chart", "relayoutData"),
     )
-    async def show(zone: str | None, _: str, lang: str) -> tuple[Any, Any]:
-        return await asyncio.to_thread(capacity.show, view, zone, Words(lang))
+    async def show(zone: str | None, _: str, lang: str, looked: dict[str, Any] | None) -> tuple[Any, Any, Any]:
+        figure, told = await asyncio.to_thread(capacity.show, view, zone, Words(lang))
+        if ctx.triggered_id != "drawn":
+            return figure, told, None
+        return figures.zoomed(figure, looked or {}), told, no_update
 
 
 def _client(app: Any) -> None:

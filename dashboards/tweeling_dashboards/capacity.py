@@ -45,8 +45,7 @@ def show(view: TwinView, wanted: str | None, words: Words) -> tuple[Any, Any]:
         forecast = view.forecast(thing.hub, thing.thing)
     except UnavailableError:
         return figures.fill_forecast((), None, view.now_ms(), words), html.P(words("forecast_down"), className="empty")
-    # Things that went silent long ago keep their own "now": the chart stands where their history ends.
-    figure = figures.fill_forecast(history, forecast, now_ms, words, key=key(thing))
+    figure = figures.fill_forecast(history, forecast, now_ms, words)
     if forecast is None:
         return figure, html.P(words("no_forecast"), className="empty")
     return figure, html.Dl(list(_told(forecast, words)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -16,20 +16,21 @@ EXPECTED, LIMIT = "#2b5876", "#b3301f"
 _BANDS = ("rgba(43, 88, 118, .18)", "rgba(43, 88, 118, .10)", "rgba(43, 88, 118, .06)")
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif'
 
+DAY_MS = 24 * 3_600_000
+
 History = Sequence[tuple[int, float]]
 
 
-def fill_forecast(
-    history: History, forecast: Forecast | None, now_ms: int, words: Words, *, key: str = ""
-) -> go.Figure:
-    """Measured fill, then the fan of what is expected; key: zoom and pan survive while it stays the same."""
+def fill_forecast(history: History, forecast: Forecast | None, now_ms: int, words: Words) -> go.Figure:
+    """Measured fill, then the fan of what is expected. A recording ends where its own readings end, not now."""
+    ends_ms = forecast.cutoff_ms if forecast else history[-1][0] if history else now_ms
+    recorded = now_ms - ends_ms > DAY_MS
     figure = go.Figure(_measured(history, words))
     if forecast is not None:
         figure.add_traces(_fan(forecast, words))
         _line(figure, words("full_line"), y=forecast.full)
-    _line(figure, words("now_line"), x=_at(now_ms))
+    _line(figure, words("end_line" if recorded else "now_line"), x=_at(ends_ms if recorded else now_ms))
     figure.update_layout(
-        uirevision=key,
         separators=",." if words.lang == "nl" else ".,",
         font={"family": _FONT, "size": 13, "color": MUTED},
         paper_bgcolor="rgba(0,0,0,0)",
@@ -41,6 +42,18 @@ def fill_forecast(
         xaxis={"gridcolor": GRID, "linecolor": FAINT, "tickformat": "%-d %b", "hoverformat": "%a %-d %b %H:%M"},
         yaxis={"gridcolor": GRID, "zeroline": False, "tickformat": ".0%", "range": [0, _top(history, forecast)]},
     )
+    return figure
+
+
+def zoomed(figure: go.Figure, looked: Mapping[str, Any]) -> go.Figure:
+    """Keep the part of the axes that the reader was looking at; looked: Plotly's last relayout event.
+
+    Plotly's own memory (uirevision) does not outlive Dash's copy of the figure.
+    """
+    for axis in ("xaxis", "yaxis"):
+        start, end = (looked.get(f"{axis}.range[{place}]") for place in (0, 1))
+        if isinstance(start, str | float | int) and isinstance(end, str | float | int):
+            figure.update_layout({axis: {"range": [start, end]}})
     return figure
 
 

@@ -16,7 +16,7 @@ def line(snapshot: Snapshot, words: Words) -> Any:
     counted = words(
         "counted",
         readings=words.number(snapshot.counts.get("readings_stored", 0)),
-        events=words.number(snapshot.counts.get("events", 0)),
+        events=words.number(snapshot.counts.get("events_captured", 0)),
     )
     return [*(_part(part, words) for part in snapshot.parts), html.Span(counted, className="counted")]
 

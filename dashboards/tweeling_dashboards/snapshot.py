@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple, TypeVar
 
 from tweeling.domain.now import EventNow, NodeNow, PartNow, ThingNow
@@ -81,7 +81,7 @@ class Snapshots:
                 self._pause_s = max(self._least_pause_s, 4 * (loop.time() - self._begun))
             return self._newest
 
-    async def follow(self) -> AsyncIterator[Snapshot]:
+    async def follow(self) -> AsyncGenerator[Snapshot, None]:
         """A snapshot now, after each change, and every few seconds without one: ages grow, and silence is no news."""
         changes = self._view.changes()
         change = asyncio.ensure_future(anext(changes))

@@ -177,7 +177,7 @@ class Agent:
         times = []
         if not self._answered:
             times.append(self._asking.next_at)
-        if self._answered:
+        else:
             wait = self._patience()
             times += [
                 self._confirmed_at + self.limits.stuck_s if flight.handed_at is None else flight.handed_at + wait
@@ -369,7 +369,7 @@ class Agent:
         self._lanes.remove(seqs)
         message = self._next_message()
         self._flights[message] = _Flight(seqs, live)
-        told = tuple(self._drops)[: self.limits.drops]
+        told = tuple(islice(self._drops, self.limits.drops))
         first_time = seqs - self._sent_before - _below(self._never_sent_from)
         if told and first_time:
             self._proofs.append(_Proof(first_time, told))

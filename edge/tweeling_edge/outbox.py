@@ -6,12 +6,14 @@ that many writers share a sync and a lone one waits for its own only.
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,8 @@ from tweeling_edge import outbox_file, outbox_store
 from tweeling_edge.events import Drop, Dropped, Queued, Renewed
 from tweeling_edge.outbox_store import Entry, Quota, Source, Stats
 from tweeling_edge.sample import Row, Sample, is_weighing, to_body
+
+log = logging.getLogger("tweeling_edge.outbox")
 
 GROUP = 100
 
@@ -63,14 +67,14 @@ class Outbox:
         self._changed = threading.Condition()
         self._broken: TweelingError | None = None
         self._closed = False
-        self._lock = outbox_file.hold(path)
-        try:
-            self._db = outbox_file.open_or_set_aside(path, now_ms=now_ms(), new_epoch=new_epoch)
-            self._reader = outbox_file.connect(path)
+        with ExitStack() as opened:
+            opened.callback(os.close, outbox_file.hold(path))
+            self._db = opened.enter_context(
+                closing(outbox_file.open_or_set_aside(path, now_ms=now_ms(), new_epoch=new_epoch))
+            )
+            self._reader = opened.enter_context(closing(outbox_file.connect(path)))
             self._writer = outbox_store.Writer(self._db, self.quota)
-        except BaseException:
-            os.close(self._lock)
-            raise
+            self._files = opened.pop_all()
         self._reading = threading.Lock()
         self._thread = threading.Thread(target=self._write, name="outbox")
         self._thread.start()
@@ -183,9 +187,7 @@ class Outbox:
         self._closed = True
         self._jobs.put(None)
         self._thread.join()
-        self._reader.close()
-        self._db.close()
-        os.close(self._lock)
+        self._files.close()
 
     # ------------------------------------------------------------ the writing thread
 
@@ -208,8 +210,14 @@ class Outbox:
             group, last = self._group(first)
             try:
                 notices = self._commit([job for _, job, _ in group])
-            except TweelingError as exc:
+            except UnavailableError as exc:
                 self._refuse(group, exc)
+                continue
+            except Exception as exc:
+                log.exception("outbox.broken")
+                self._broken = exc if isinstance(exc, TweelingError) else TweelingError(f"outbox: {exc}")
+                self._listen(Failed(str(self._broken)))
+                self._refuse(group, self._broken)
                 continue
             for notice in _merged(notices):
                 self._listen(notice)
@@ -246,9 +254,6 @@ class Outbox:
         return group, False
 
     def _refuse(self, group: list[tuple[int, Job, Future[None]]], exc: TweelingError) -> None:
-        if not isinstance(exc, UnavailableError):
-            self._broken = exc
-            self._listen(Failed(str(exc)))
         for _, _, done in group:
             done.set_exception(exc)
         self.wake()

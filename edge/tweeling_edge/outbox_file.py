@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tweeling.errors import ConfigError, TweelingError, UnavailableError
@@ -57,8 +57,9 @@ def hold(path: Path) -> int:
             field="outbox.path",
             remedy="Stop it first, or give this one another outbox",
         ) from exc
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    with suppress(OSError):  # the lock holds without the number, which a full disk may refuse
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
     return lock
 
 
@@ -78,7 +79,7 @@ def is_held(path: Path) -> bool:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file, checked; raise sqlite3.DatabaseError where it is damaged."""
+    """Open the file; raise sqlite3.DatabaseError where it is none."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

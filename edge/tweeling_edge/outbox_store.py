@@ -140,6 +140,8 @@ class Writer:
 
     def thin(self) -> list[Drop]:
         """Where the quota is passed, give readings up until a fifth of it is free or only sparse ones are left."""
+        if self._share() < 0.8:
+            self._thin_at = 1.0
         if self._share() <= self._thin_at:
             return []
         drops: list[Drop] = []

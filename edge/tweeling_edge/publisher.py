@@ -14,6 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import paho.mqtt.client as paho
@@ -29,6 +30,9 @@ log = logging.getLogger("tweeling_edge.broker")
 
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
+PATIENCE_S = 30.0  # for the broker to let us in
+GOODBYE_S = 2.0
+_DENIALS = frozenset({"Not authorized", "Bad user name or password", "Banned"})
 STEADY_S = 10.0  # a connection that lived so long starts the waiting anew
 
 
@@ -67,6 +71,7 @@ class _Session:
     since_ms: int
     ended: threading.Event = field(default_factory=threading.Event)
     refusal: str = ""
+    denied: bool = False
     up: bool = False
 
 
@@ -135,38 +140,45 @@ class Publisher:
         wait = FIRST_WAIT_S
         while not self._stop.is_set():
             began = time.monotonic()
-            refusal = self._connect_once()
+            denied = self._connect_once()
             if time.monotonic() - began >= STEADY_S:
                 wait = FIRST_WAIT_S
-            if refusal:
+            if denied:
                 wait = LONGEST_WAIT_S  # trying a wrong password often helps nobody
             self._stop.wait(wait * self._rng.uniform(0.5, 1.0))
             wait = min(wait * 2, LONGEST_WAIT_S)
 
-    def _connect_once(self) -> str:
-        """Live through one connection; return why the broker refused us, if it did."""
+    def _connect_once(self) -> bool:
+        """Live through one connection; return whether the broker denied us."""
         session = self._session = _Session(self._now_ms())
+        if self._stop.is_set():  # it may have ended the session before this one
+            return False
         client = self._new_client(session)
         try:
             client.connect(self._broker.host, self._broker.port, keepalive=self._broker.keepalive_s)
         except (OSError, ValueError) as exc:
             self._note_lost(str(exc))
-            return ""
+            return False
         client.loop_start()
-        session.ended.wait()
+        if not session.ended.wait(PATIENCE_S) and session.up:
+            session.ended.wait()
         if session.up:
             self._client = None
-            if self._stop.is_set() and client.is_connected():
-                client.publish(self._state, self._presence(False, self._now_ms()), qos=1, retain=True).wait_for_publish(
-                    2.0
-                )
+            if self._stop.is_set():
+                self._say_goodbye(client)
         client.disconnect()
         client.loop_stop()
+        self._client = None
         if session.up:
             self._listen(LineDown())
         if not self._stop.is_set():
             self._note_lost(session.refusal or "connection lost")
-        return session.refusal
+        return session.denied
+
+    def _say_goodbye(self, client: paho.Client) -> None:
+        goodbye = client.publish(self._state, self._presence(False, self._now_ms()), qos=1, retain=True)
+        with suppress(RuntimeError):  # paho's word for a connection that is gone: then the last will speaks
+            goodbye.wait_for_publish(GOODBYE_S)
 
     def _new_client(self, session: _Session) -> paho.Client:
         client = paho.Client(
@@ -187,13 +199,13 @@ class Publisher:
     def _attach(self, client: paho.Client, session: _Session) -> None:
         def on_connect(_c: paho.Client, _d: object, _f: ConnectFlags, reason: ReasonCode, _p: object) -> None:
             if reason.is_failure:
-                session.refusal = str(reason)
+                session.refusal, session.denied = str(reason), str(reason) in _DENIALS
             else:
                 client.subscribe([(topic, 0) for topic in self._down])
 
         def on_subscribe(_c: paho.Client, _d: object, _m: int, reasons: list[ReasonCode], _p: object) -> None:
             if any(reason.is_failure for reason in reasons):
-                session.refusal = "subscription refused: " + ", ".join(self._down)
+                session.refusal, session.denied = "subscription refused: " + ", ".join(self._down), True
                 session.ended.set()
                 return
             session.up = True

@@ -155,7 +155,10 @@ class Runtime:
                 thread.join()
         self._publisher.stop()
         self.outbox.close()
-        log.info("agent.stopped", extra={"queued": len(self.agent.held)})
+        counts = self.agent.counters
+        log.info(
+            "agent.stopped", extra={"queued": len(self.agent.held), "sent": counts.sent, "repeated": counts.repeated}
+        )
 
     @property
     def finished(self) -> bool:

@@ -67,7 +67,7 @@ def browser() -> Iterator[Browser]:
 def watched(browser: Browser, tmp_path: Path) -> Iterator[Watched]:
     twin, auth = SmallTwin(), cheap_auth(tmp_path)
     with small_server(tmp_path, twin=twin, auth=auth) as url:
-        context = browser.new_context(viewport={"width": 1440, "height": 1000})
+        context = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
         yield Watched(context, url, auth, twin)
         context.close()
 
@@ -135,8 +135,9 @@ def test_a_zone_leads_to_its_forecast_and_the_url_keeps_it(watched: Watched) -> 
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=SHOTS / "nu.png")
-    page.locator("#capacity").scroll_into_view_if_needed()
-    page.locator("#capacity").screenshot(path=SHOTS / "capaciteit.png")
+    page.get_by_role("link", name="Capaciteit").click()
+    page.wait_for_function("() => scrollY > 100")
+    page.screenshot(path=SHOTS / "capaciteit.png")
 
     page.get_by_role("link", name="English").click()
     expect(page.get_by_role("heading", name="Capacity")).to_be_visible(timeout=30_000)
@@ -145,6 +146,7 @@ def test_a_zone_leads_to_its_forecast_and_the_url_keeps_it(watched: Watched) -> 
     expect(page.locator(DRAWN)).to_be_visible(timeout=30_000)
     assert "zone=H1%2FH1-B" in page.url
     page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("() => document.querySelector('#chart .main-svg').clientWidth <= innerWidth")
     page.screenshot(path=SHOTS / "phone.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert watched.errors == []

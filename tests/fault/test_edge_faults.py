@@ -10,7 +10,9 @@ import pytest
 from support_broker import mosquitto_broker, nats_broker
 from support_edge import Hub, Process, write_config, write_csv
 
+from tweeling.simulation import Load, Simulator
 from tweeling.wire.ranges import SeqSet
+from tweeling_edge.clock import system_ms
 
 ROWS = 6000
 
@@ -82,26 +84,20 @@ def test_a_killed_agent_keeps_every_weighing_to_the_gram(tmp_path: Path) -> None
         "[clock]\norigin_sim_ms = 1790000000000\norigin_real_ms = {}\nspeed = 100000\n"
     )
     with mosquitto_broker(tmp_path / "broker") as broker, Hub(broker) as hub:
-        config = write_config(tmp_path, broker=broker, extra=simulate.format(_now_ms()))
+        config = write_config(tmp_path, broker=broker, extra=simulate.format(system_ms()))
         for goal in (10, 30, 60):
             with Process("run", config) as agent:
                 hub.wait(lambda goal=goal: len(hub.movements) >= goal, "weighings")  # type: ignore[misc]  # bound now
                 agent.kill()
+        expected = _truth(max(movement.time_ms for movement in hub.movements))
+        with Process("run", config) as agent:
+            agent.wait_line("broker.connected")
+            hub.wait(lambda: expected <= {(row.time_ms, row.net_g) for row in hub.movements}, "what was held back")
+            assert agent.terminate() == 0
         tickets = [movement.ticket for movement in hub.movements]
         assert len(set(tickets)) == len(tickets)
-        told = [(movement.time_ms, movement.net_g) for movement in hub.movements]
-        last = max(time_ms for time_ms, _ in told)
-        assert sorted(_truth(last)) == sorted(row for row in told if row[0] < last)
 
 
-def _truth(until_ms: int) -> list[tuple[int, int]]:
-    from tweeling.simulation import Load, Simulator
-
+def _truth(until_ms: int) -> set[tuple[int, int]]:
     world = Simulator(2026, "H1", 1_700_000_000_000).observe(1_790_000_000_000, until_ms, every_ms=600_000)
-    return [(item.time_ms, item.net_g) for item in world if isinstance(item, Load)]
-
-
-def _now_ms() -> int:
-    import time
-
-    return time.time_ns() // 1_000_000
+    return {(item.time_ms, item.net_g) for item in world if isinstance(item, Load)}

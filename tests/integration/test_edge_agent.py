@@ -39,6 +39,38 @@ def test_a_replayed_file_arrives_whole_and_once(broker: Broker, tmp_path: Path) 
         assert ("s2/fillingLevel", 1_700_000_060_000, 0.01, "/") in hub.readings
 
 
+def test_a_file_is_played_once_unless_it_is_wanted_again(tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "rows.csv", 100)
+    with some_broker("mosquitto", tmp_path / "broker") as broker, Hub(broker) as hub:
+        config = write_config(tmp_path, broker=broker, top='encoding = "cbor"')
+        for more, arrived in ((), 100), ((), 100), (("--again",), 200):
+            with Process("replay", table, "--config", config, "--json", *more) as agent:
+                assert agent.wait() == 0, agent.lines
+            assert json.loads(agent.out)["committed"] == 100
+            assert len(hub.readings) == arrived
+
+
+def test_bad_rows_are_told_and_the_good_ones_arrive(tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "rows.csv", 10)
+    table.write_text(table.read_text() + "s1,yesterday,3,%\n")
+    with some_broker("mosquitto", tmp_path / "broker") as broker, Hub(broker) as hub:
+        config = write_config(tmp_path, broker=broker)
+        with Process("replay", table, "--config", config) as agent:
+            assert agent.wait() == 0, agent.lines
+            assert "line 12, column 'time'" in agent.wait_line("replay.row_refused")
+        assert "11 rows, 1 bad" in agent.out
+        assert len(hub.readings) == 10
+
+
+def test_a_stopped_replay_says_so_and_can_go_on(tmp_path: Path) -> None:
+    config = write_config(tmp_path, broker=None)
+    with Process("replay", write_csv(tmp_path / "rows.csv", 10), "--config", config, "--json") as agent:
+        agent.wait_line("driver.finished")
+        assert agent.terminate() == 1
+    answer = json.loads(agent.out)
+    assert (answer["queued"], answer["committed"], answer["settled"]) == (10, 0, False)
+
+
 def test_what_the_broker_took_and_lost_is_sent_again(tmp_path: Path) -> None:
     with some_broker("mosquitto", tmp_path / "broker") as broker:
         config = write_config(tmp_path, broker=broker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -52,7 +53,7 @@ def _subproof(m: int, leaves: Sequence[bytes], *, whole: bool) -> list[bytes]:
 def _tree(size: int, cuts: Sequence[int] = ()) -> tuple[merkle.Frontier, dict[merkle.NodeKey, bytes]]:
     leaves, edge, nodes = _leaves(size), merkle.Frontier(), {}
     bounds = [0, *sorted(min(cut, size) for cut in cuts), size]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         edge, new = merkle.grow(edge, leaves[start:stop])
         assert not new.keys() & nodes.keys()
         nodes |= new

@@ -61,7 +61,7 @@ def test_an_entry_that_no_bundle_can_hold_is_refused() -> None:
     ("data", "field"),
     [
         (_raw(version=2), "entry.version"),
-        (_raw(version=True), "entry.version"),
+        (_raw(version=True), "entry"),
         (_raw(kind="epcis"), "entry.type"),
         (_raw(kind=5), "entry.type"),
         (_raw(body=b""), "entry.commitments"),

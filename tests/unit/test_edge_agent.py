@@ -249,3 +249,14 @@ def test_after_a_cut_only_what_the_hub_does_not_know_is_sent_again() -> None:
     assert node.on(Disconnected(), 5) == []
     assert node.due() is None
     assert sent(flowing(node, 6, committed=((1, 15),))) == [seqs(16, 20)]
+
+
+def test_a_reading_that_once_travelled_without_a_drop_proves_nothing_about_it() -> None:
+    node = agent()
+    flowing(node)
+    assert sent(node.on(Queued(EPOCH, 1, 2), 1)) == [seqs(1, 2)]
+    node.on(Disconnected(), 2)
+    node.on(Dropped(EPOCH, (Drop(7, 1, 1, "thinned"),)), 2)
+    assert sent(flowing(node, 3)) == [seqs(2, 2)]
+    assert [type(command) for command in node.on(Acked(Ack(epoch=EPOCH, committed=((2, 2),))), 4)] == [Delete]
+    assert node.low == 1

@@ -13,7 +13,8 @@ from tweeling.errors import ConfigError, InvariantError, UnavailableError
 from tweeling.wire.ranges import SeqSet
 from tweeling.wire.senml import Resolved
 from tweeling_edge.events import Dropped, Queued, Renewed
-from tweeling_edge.outbox import Notice, Outbox
+from tweeling_edge.outbox import Failed, Notice, Outbox
+from tweeling_edge.outbox_file import OutboxDamagedError
 from tweeling_edge.outbox_store import Quota
 from tweeling_edge.sample import Sample, from_body
 
@@ -223,6 +224,21 @@ def test_a_full_disk_refuses_whole_batches_and_heals(tmp_path: Path) -> None:
         box._db.execute("PRAGMA max_page_count = 100000")
         assert box.put_many([reading()] * 1000, source="s", cursor="1100") == (101, 1100)
         assert box.stats().queued == 1050
+
+
+def test_a_file_that_breaks_under_the_agent_stops_it_instead_of_losing_quietly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    notices: list[Notice] = []
+    with outbox(tmp_path, listen=notices.append) as box:
+        box.put(reading())
+        box._db.execute("INSERT INTO reading VALUES (2, 1, 0, 0, 'someone else was here')")
+        with pytest.raises(OutboxDamagedError):
+            box.put(reading())
+        with pytest.raises(OutboxDamagedError):
+            box.put(reading())
+    assert [type(note) for note in notices] == [Queued, Failed]
+    assert [record.message for record in caplog.records] == ["outbox.broken"]
 
 
 def test_another_process_is_told_who_has_the_outbox(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-from threading import Event, Thread
+from collections.abc import Callable
+from threading import Event, Thread, current_thread
 
 import numpy as np
 import pytest
@@ -30,11 +31,12 @@ class CountingStore(MemoryStore):
         self.down = False
         self.asked_h: list[int] = []
         self.was_asked = Event()
+        self.hold_up: Callable[[], bool] = lambda: True
 
     def window(self, series: str, *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate) -> Windows:
         self.asked_h.append((end_ms - start_ms) // HOUR)
         self.was_asked.set()
-        if self.down:
+        if not self.hold_up() or self.down:
             raise UnavailableError("the store is down")
         return super().window(series, start_ms=start_ms, end_ms=end_ms, step_ms=step_ms, aggregate=aggregate)
 
@@ -136,6 +138,20 @@ def test_a_recording_is_forecast_from_its_own_end() -> None:
     bench.clock.time_ms += 5 * HOUR
     bench.forecaster.refresh()
     assert bench.forecaster.newest(KEY) is newest
+
+
+def test_who_asks_for_a_series_does_not_wait_for_a_round_that_the_store_holds_up() -> None:
+    bench, go_on = Bench(sawtooth(20)), Event()
+    round_ = Thread(target=bench.forecaster.refresh)
+    bench.store.hold_up = lambda: current_thread() is not round_ or go_on.wait(10)
+    round_.start()
+    assert bench.store.was_asked.wait(10)
+    answer = bench.forecaster.newest(KEY)
+    go_on.set()
+    round_.join(10)
+    assert answer is not None
+    assert bench.forecaster.newest(KEY) == answer
+    assert bench.forecaster.made == 2
 
 
 def test_a_setting_makes_forecasts_rarer() -> None:

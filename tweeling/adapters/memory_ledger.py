@@ -40,9 +40,7 @@ class MemoryLedger:
                 raise RejectedError(f"size {size} does not extend size {head.size}")
             if head.size:
                 try:
-                    merkle.verify_consistency(
-                        old=head.size, new=size, old_root=head.root, new_root=root, proof=proof
-                    )
+                    merkle.verify_consistency(old=head.size, new=size, old_root=head.root, new_root=root, proof=proof)
                 except VerificationError as exc:
                     raise RejectedError(f"not consistent with the head: {exc}") from exc
             block = len(self._anchors) + 1

@@ -26,9 +26,14 @@ def create_app(
     screens: bool = True,
 ) -> FastAPI:
     """Build the whole app. hosts: names under which browsers and machines may call it, without port."""
-    # FastAPI's own documentation pages load their scripts from a CDN.
+    # FastAPI's own documentation pages load their scripts from a CDN, and its telemetry is no part of our promise.
     app = FastAPI(
-        title="Tweeling", version=version("tweeling"), docs_url=None, redoc_url=None, openapi_url=None, debug=False
+        title="Tweeling",
+        version=version("tweeling"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     problems.install(app)
     app.include_router(health_routes.router(view))

@@ -126,9 +126,10 @@ class BodyLimit:
 class Headers:
     """Puts the headers on every answer that tell a browser what it must not do."""
 
-    # Plotly sets style attributes on its SVG; no script but our own files runs, and nothing comes from elsewhere.
+    # Plotly and Dash's inputs write style elements. No script runs but from our own files, and nothing comes from
+    # elsewhere.
     POLICY = (
-        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; "
         "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 

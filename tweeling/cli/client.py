@@ -36,6 +36,16 @@ class HubClient:
         answer: list[dict[str, Any]] = self._get("/api/events", limit=limit).json()
         return answer
 
+    def things(self) -> list[dict[str, Any]]:
+        """Every zone and container, as it is now."""
+        answer: list[dict[str, Any]] = self._get("/api/things").json()
+        return answer
+
+    def history(self, hub: str, thing: str, *, hours: int) -> dict[str, Any]:
+        """Hourly means of a thing's fillingLevel."""
+        answer: dict[str, Any] = self._get(f"/api/things/{quote(hub)}/{quote(thing)}/history", hours=hours).json()
+        return answer
+
     def receipt(self, event_id: str) -> bytes:
         """The receipt of an event."""
         return self._get(f"/custody/{quote(event_id, safe='')}/receipt").content

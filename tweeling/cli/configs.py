@@ -8,10 +8,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tweeling.adapters import logkey, nats
+from tweeling.adapters import nats
+from tweeling.adapters.keys import create_log_key
 from tweeling.api import passwords, tokens
 from tweeling.api.principals import Role
-from tweeling.cli.installation import RECORDER, Clockwork, Installation, Ports, secret, toml, write_private
+from tweeling.cli.installation import RECORDER, Clockwork, Installation, Ports, toml, write_private
 from tweeling.domain.region import Region
 from tweeling.domain.signature import ED25519
 
@@ -93,7 +94,7 @@ def clock(clockwork: Clockwork) -> dict[str, object]:
 
 
 def people(installation: Installation) -> str:
-    """Make sure of a password and of the machines' tokens; return the password."""
+    """Make sure of a password, the machines' tokens and the log's key; return the password."""
     login = installation.secrets / "login.json"
     if not login.exists() or not installation.password.exists():
         password = passwords.generate()
@@ -104,15 +105,8 @@ def people(installation: Installation) -> str:
             write_private(
                 installation.token(name), tokens.issue(installation.secrets / "tokens.json", name, role) + "\n"
             )
+    create_log_key(installation.secrets / "log-key.pem", installation.secrets / "log-passphrase")
     return installation.password.read_text().strip()
-
-
-def log_key(installation: Installation) -> None:
-    """Make sure of the custody log's key."""
-    key = installation.secrets / "log-key.pem"
-    passphrase = secret(installation.secrets / "log-passphrase")
-    if not key.exists():
-        logkey.create(key, passphrase)
 
 
 def partners(installation: Installation, region: Region) -> None:

@@ -73,7 +73,6 @@ def _live(
     """Start every part, watch until told to stop, end them in order; return what was seen."""
     region = load_region()
     password = configs.people(installation)
-    configs.log_key(installation)
     configs.partners(installation, region)
     users = configs.broker(installation, region, ports)
     with Supervisor(installation.logs) as owner:
@@ -92,8 +91,9 @@ def _live(
             for name in configs.gateways(region)
         ]
         owner.start("partners", [*python, "tweeling", "demo-partners", "--data", str(installation.folder)])
-        _greet(installation, ports, password, options, console)
         watch = Watch(installation, owner, chain_present=chain.contract is not None)
+        watch.gathered(len(edges), within=20)
+        _greet(installation, ports, password, options, console)
         _watch(watch, clockwork, console, stop, options)
         if options.headless_s is not None:
             ended = watch.look().ended  # the children that nobody here has ended

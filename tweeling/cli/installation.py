@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -160,10 +159,3 @@ def toml(tables: dict[str, dict[str, object]], comment: str) -> str:
         lines += ["", f"[{name}]"] if name else [""]
         lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
     return "\n".join(lines) + "\n"
-
-
-def secret(path: Path) -> Path:
-    """Make sure of a file that holds 256 random bits."""
-    if not path.exists():
-        write_private(path, secrets.token_urlsafe(32) + "\n")
-    return path

@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 trust_app = typer.Typer(no_args_is_help=True, help="The logs that you trust, pinned by fingerprint.")
 app.add_typer(trust_app, name="trust")
 
-out = Console(highlight=False)
+out = Console(highlight=False, soft_wrap=True)
 
 DataFolder = Annotated[Path, typer.Option("--data", envvar="TWEELING_DATA_FOLDER", help="The installation's folder.")]
 TrustStore = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import socket
 import subprocess
@@ -64,7 +65,8 @@ class Supervisor:
     ) -> Child:
         """Start a child and wait until it is ready; raise UnavailableError with its last words when it is not."""
         log = self._logs / f"{name}.log"
-        sink = log.open("ab")
+        # A log may name what a stranger should not know, such as the client ids on a broker.
+        sink = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
         process = subprocess.Popen(
             [str(part) for part in argv],
             stdin=subprocess.DEVNULL,

@@ -43,6 +43,19 @@ class Watch:
                 self.seen = replace(self.seen, faults={**self.seen.faults, "hub": _STALE})
         return self.seen
 
+    def gathered(self, nodes: int, within: float) -> bool:
+        """Wait until so many nodes are online; say whether they are."""
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            try:
+                with HubClient(self._installation.folder) as hub:
+                    if sum(node["online"] for node in hub.status()["nodes"]) >= nodes:
+                        return True
+            except TweelingError:
+                pass  # it has just begun to listen
+            time.sleep(0.2)
+        return False
+
     def drained(self, within: float) -> Observed:
         """Wait until the store has followed the journal, or as long as that may take."""
         deadline = time.monotonic() + within

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Never
 
 import cbor2
@@ -17,6 +17,9 @@ from tweeling.errors import InvariantError, VerificationError
 
 MAX_DEPTH = 64
 _MAX_INT = 2**53 - 1  # I-JSON (RFC 7493): beyond this a double no longer tells neighbours apart
+
+
+_PLAIN = (int, bytes, str)
 
 
 class _Inexact:
@@ -34,6 +37,12 @@ def jcs(value: object) -> bytes:
         raise InvariantError(f"no canonical form: {exc}") from exc
     except RecursionError:
         raise InvariantError("nested too deeply") from None
+
+
+def compose(members: Mapping[str, str]) -> bytes:
+    """Encode an object whose values are JCS text already."""
+    names = sorted(members, key=lambda name: name.encode("utf-16-be"))  # RFC 8785 §3.2.3
+    return b"{" + b",".join(jcs(name) + b":" + members[name].encode() for name in names) + b"}"
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -77,7 +86,10 @@ def cbor(value: object) -> bytes:
 
 
 def parse_cbor(data: bytes, *, field: str) -> Any:
-    """Decode CBOR that is exactly its own deterministic encoding, or raise VerificationError naming `field`."""
+    """Decode CBOR that is exactly its own deterministic encoding, or raise VerificationError naming `field`.
+
+    Integers, bytes, text, null, lists and maps by integers; a tag stays a CBORTag.
+    """
     try:
         value = cbor2.loads(data, allow_indefinite=False, allow_duplicate_keys=False, max_depth=16)
         again = cbor2.dumps(value, canonical=True)
@@ -85,12 +97,29 @@ def parse_cbor(data: bytes, *, field: str) -> Any:
         raise VerificationError(f"not CBOR: {exc}", field=field) from exc
     if again != data:
         raise VerificationError("not in the one canonical encoding", field=field)
+    _check_plain(value, field)
     return value
 
 
-def _int(text: str) -> int | None:
+def _check_plain(value: object, field: str) -> None:
+    # By exact type: a simple value equals its number, and so does a float, and either would be a second encoding.
+    if isinstance(value, cbor2.CBORTag):
+        _check_plain(value.value, field)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_plain(item, field)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if type(key) is not int:
+                raise VerificationError("a map key that is no integer", field=field)
+            _check_plain(item, field)
+    elif value is not None and type(value) not in _PLAIN:
+        raise VerificationError(f"holds a {type(value).__name__}", field=field)
+
+
+def _int(text: str) -> int | float | None:
     value = int(text) if len(text) < 20 else _MAX_INT + 1
-    return value if -_MAX_INT <= value <= _MAX_INT else None
+    return value if -_MAX_INT <= value <= _MAX_INT else _float(text)
 
 
 def _float(text: str) -> float | None:

@@ -108,4 +108,4 @@ def _is_list(value: object, length: int | None = None) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**63
+    return isinstance(value, int) and 0 <= value < 2**63

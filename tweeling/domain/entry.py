@@ -86,7 +86,7 @@ def read(data: bytes) -> Entry:
     value = parse_cbor(data, field="entry")
     if not isinstance(value, dict) or list(value) != [1, 2, 3]:
         raise VerificationError("not a map of version, type and commitments", field="entry")
-    if type(value[1]) is not int or value[1] != VERSION:
+    if value[1] != VERSION:
         raise VerificationError("not version 1", field="entry.version")
     kind, body = value[2], value[3]
     if not isinstance(kind, str) or not _TYPE.fullmatch(kind):

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from tweeling.domain import vocabulary
-from tweeling.domain.canonical import jcs, parse_json
+from tweeling.domain.canonical import compose, jcs, parse_json
 from tweeling.errors import InvariantError
 
 MAX_BYTES = 4 << 20
@@ -46,8 +46,7 @@ class Event:
     @cached_property
     def canonical(self) -> bytes:
         """The bytes that are hashed and signed: RFC 8785 over every member."""
-        names = sorted(self.members, key=lambda name: name.encode("utf-16-be"))  # RFC 8785 §3.2.3
-        return b"{" + b",".join(jcs(name) + b":" + self.members[name].encode() for name in names) + b"}"
+        return compose(self.members)
 
     @cached_property
     def jcs(self) -> bytes:

@@ -82,13 +82,9 @@ def read(data: bytes) -> Receipt:
     if len(data) > MAX_BYTES:
         raise VerificationError(f"{len(data)} bytes, at most {MAX_BYTES}", field="receipt")
     body = parse_cbor(data, field="receipt")
-    if (
-        not isinstance(body, dict)
-        or set(body) - {8} != {1, 2, 3, 4, 5, 6, 7}
-        or any(type(key) is not int for key in body)
-    ):
+    if not isinstance(body, dict) or set(body) - {8} != {1, 2, 3, 4, 5, 6, 7}:
         raise VerificationError("not a map of the fields 1 to 7 or 8", field="receipt")
-    if type(body[1]) is not int or body[1] != VERSION:
+    if body[1] != VERSION:
         raise VerificationError("not version 1", field="version")
     return Receipt(
         entry=_bytes(body[2], "entry"),
@@ -162,6 +158,6 @@ def _str(value: object, field: str) -> str:
 
 
 def _uint(value: object, field: str) -> int:
-    if type(value) is not int or not 0 <= value < 2**64:
+    if not isinstance(value, int) or not 0 <= value < 2**64:
         raise VerificationError("not an unsigned number", field=field)
     return value

@@ -12,7 +12,7 @@ from tweeling.errors import VerificationError
 ED25519: Final = "Ed25519"
 ES256K: Final = "ES256K"
 
-_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
 
 def verify(alg: str, key: bytes, signature: bytes, message: bytes, *, field: str) -> None:
@@ -47,7 +47,7 @@ def _es256k(key: bytes, signature: bytes, message: bytes) -> None:
     if len(key) != 33 or len(signature) != 64:
         raise ValueError("wrong length")
     r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
-    if s > _ORDER // 2:
+    if s > ORDER // 2:
         raise ValueError("high s")
     public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), key)
     public.verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(SHA256()))

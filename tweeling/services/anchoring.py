@@ -21,7 +21,6 @@ from tweeling.ports.logstore import LogStore
 log = logging.getLogger("tweeling.anchoring")
 
 _IDLE_S = 5.0
-_BACKOFF_S = (1.0, 30.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,17 @@ class Batching:
 class Anchoring:
     """Follows the log's checkpoints onto one ledger. One thread steps; `health` and `wake` are for any."""
 
-    def __init__(self, store: LogStore, ledger: Ledger, *, clock: Clock, batching: Batching | None = None) -> None:
+    def __init__(
+        self,
+        store: LogStore,
+        ledger: Ledger,
+        *,
+        clock: Clock,
+        batching: Batching | None = None,
+        backoff_s: tuple[float, float] = (1.0, 30.0),
+    ) -> None:
         """Anchor a log on a ledger. clock: the one by which the log states times of capture."""
+        self._backoff_s = backoff_s
         self._store = store
         self._ledger = ledger
         self._clock = clock
@@ -68,30 +76,32 @@ class Anchoring:
 
     def run(self, stop: threading.Event) -> None:
         """Follow until stopped. A VerificationError ends it, after it has been said: that is for people to judge."""
-        pause, backoff = _IDLE_S, _BACKOFF_S[0]
+        idle = min(_IDLE_S, self._batching.max_age_ms / 1000)
+        shortest, longest = self._backoff_s
+        backoff = shortest
         while not stop.is_set():
-            self._wake.wait(pause)
-            self._wake.clear()
-            if stop.is_set():
-                return
             try:
                 self.step()
             except (UnavailableError, RejectedError) as exc:
                 self._lost(exc)
-                pause, backoff = backoff, min(2 * backoff, _BACKOFF_S[1])
-                stop.wait(pause)  # a wake is no reason to knock again sooner
-                pause = 0.0
+                stop.wait(backoff)  # a new checkpoint is no reason to knock again sooner
+                backoff = min(2 * backoff, longest)
             except VerificationError as exc:
                 self._trouble = str(exc)
                 log.critical("anchoring.refused", extra={"reason": str(exc)})
                 raise
             else:
                 self._back()
-                pause, backoff = min(_IDLE_S, self._batching.max_age_ms / 1000), _BACKOFF_S[0]
+                backoff = shortest
+                self._wake.wait(idle)
+                self._wake.clear()
 
     def health(self) -> PartNow:
         """How anchoring goes, and how much waits."""
-        checkpoint, anchor = self._store.checkpoint(), self._store.anchor()
+        try:
+            checkpoint, anchor = self._store.checkpoint(), self._store.anchor()
+        except UnavailableError as exc:
+            return PartNow("anchoring", ok=False, detail=str(exc))
         waiting = (checkpoint.size if checkpoint else 0) - (anchor.size if anchor else 0)
         held = f"anchored to size {anchor.size} in block {anchor.block}" if anchor else "nothing anchored yet"
         text = f"{held}, {max(waiting, 0)} pending"

@@ -55,7 +55,7 @@ class Custody:
         """
         self._pace_s = pace_s
         self._store = store
-        self._signer = signer
+        self.signer = signer
         self._clock = clock
         self._random = random
         self._partners = partners or Partners()
@@ -86,15 +86,15 @@ class Custody:
         """
         provenances = [self._provenance(item, token_id) for item in submissions]
         with self._writing:
-            self._refuse_repeats([item.event for item in submissions])
             for last in (False, True):
+                self._refuse_repeats([item.event for item in submissions])
                 edge = self._frontier()
                 made = self._entries(edge.size, submissions, provenances)
                 grown, nodes = merkle.grow(edge, [new.leaf for new in made])
                 self._edge = None  # until the store has said yes, nobody knows where the edge is
                 try:
                     self._store.append(made, expected_size=edge.size, nodes=nodes)
-                except RejectedError:
+                except RejectedError:  # another process wrote: once more, on what there is now
                     if last:
                         raise
                     continue
@@ -181,20 +181,20 @@ class Custody:
             with self._writing:
                 edge = self._frontier()
             now = self._clock.now_ms()
-            if edge.size == (last.size if last else 0) or (last and 0 <= now - last.time_ms < _CHECKPOINT_MS):
+            if edge.size <= (last.size if last else 0) or (last and 0 <= now - last.time_ms < _CHECKPOINT_MS):
                 return last
             root = edge.root()
             if last is not None:
                 self._check_extends(last, edge.size, root)
-            text = note.checkpoint_text(note.TreeHead(self._signer.name, edge.size, root))
-            signed = Checkpoint(edge.size, root, note.sign(text, self._signer), now)
+            text = note.checkpoint_text(note.TreeHead(self.signer.name, edge.size, root))
+            signed = Checkpoint(edge.size, root, note.sign(text, self.signer), now)
             self._store.save_checkpoint(signed)
         for listener in self._listeners:
             listener()
         return signed
 
     def run(self, stop: threading.Event) -> None:
-        """Sign checkpoints as events come in, until stopped."""
+        """Sign checkpoints as events come in, until stopped; a log that contradicts itself ends it, loudly."""
         while not stop.is_set():
             self._grown.wait(self._pace_s)
             self._grown.clear()
@@ -207,6 +207,10 @@ class Custody:
                 if not self._trouble:
                     log.warning("log.lost", extra={"reason": str(exc)})
                 self._trouble = str(exc)
+            except (VerificationError, RejectedError) as exc:
+                self._trouble = str(exc)
+                log.critical("log.refused", extra={"reason": str(exc)})
+                raise
             # One a second is what partners are promised, and what the store is asked for.
             stop.wait(self._pace_s)
 
@@ -233,10 +237,10 @@ class Custody:
         leaf = merkle.leaf_hash(sequenced.entry)
         merkle.verify_inclusion(index=index, size=checkpoint.size, leaf=leaf, proof=path, root=checkpoint.root)
         return receipt.issue(
-            self._signer,
+            self.signer,
             entry=sequenced.entry,
             disclosures=shown,
-            cose=cose.sign(self._signer, size=checkpoint.size, index=index, path=path, root=checkpoint.root),
+            cose=cose.sign(self.signer, size=checkpoint.size, index=index, path=path, root=checkpoint.root),
             checkpoint=checkpoint.note,
             anchor=anchor and _place(anchor),
             lot_keys=self._lot_keys(shown) if lot_keys else (),
@@ -249,7 +253,7 @@ class Custody:
 
     def trust_file(self, contract: TrustedContract | None = None) -> TrustedLog:
         """What a partner has to pin: the log's name, its key, and the contract that holds its head."""
-        return TrustedLog.of(self._signer.name, self._signer.public, contract)
+        return TrustedLog.of(self.signer.name, self.signer.public, contract)
 
     def counts(self) -> Mapping[str, int]:
         """Totals: events in the log, and those under an anchored checkpoint."""
@@ -258,7 +262,11 @@ class Custody:
 
     def health(self) -> PartNow:
         """How the log is."""
-        return PartNow("log", not self._trouble, self._trouble or f"{self._signer.name}, {self._store.size()} entries")
+        try:
+            text = f"{self.signer.name}, {self._store.size()} entries"
+        except UnavailableError as exc:
+            return PartNow("log", ok=False, detail=str(exc))
+        return PartNow("log", not self._trouble, self._trouble or text)
 
     def _covering(self, index: int) -> tuple[Checkpoint, Anchor | None]:
         """The newest anchored checkpoint over an entry, else the newest checkpoint."""

@@ -23,10 +23,10 @@ from typing import Any
 
 from tweeling.domain import cose, disclosure, entry, merkle, note, signature
 from tweeling.domain import receipt as format_
-from tweeling.domain.canonical import jcs, parse_json
+from tweeling.domain.canonical import compose, jcs, parse_json
 from tweeling.domain.log import Anchor, Disclosure
 from tweeling.domain.receipt import AnchorPlace
-from tweeling.errors import InvariantError, VerificationError
+from tweeling.errors import InvariantError, UndecidedError, VerificationError
 from tweeling.verify.trust import TrustedLog, find
 
 AnchorReader = Callable[[TrustedLog, int], Anchor | None]
@@ -90,8 +90,9 @@ def verify(data: bytes, trusted: Sequence[TrustedLog]) -> Verdict:
         _check_pinned(receipt.anchor, log)
     # (8)
     fields = {item.name: _value(item) for item in receipt.disclosures}
-    event = _event(receipt.disclosures, fields)
-    signed_by = _check_partner(event, fields)
+    members = {item.name: item.value for item in disclosure.members(receipt.disclosures)}
+    canonical = _whole_event(members, fields)
+    signed_by = _check_partner(canonical, fields)
     for number, key in receipt.lot_keys:
         _check_lot(opened, fields, number, key)
     return Verdict(
@@ -102,32 +103,37 @@ def verify(data: bytes, trusted: Sequence[TrustedLog]) -> Verdict:
         leaf=leaf,
         type=opened.type,
         fields=fields,
-        event=event,
+        event=None if canonical is None else {name: fields[name] for name in members},
         signed_by=signed_by,
         anchor=receipt.anchor,
     )
 
 
 def check_anchor(verdict: Verdict, read: AnchorReader) -> Verdict:
-    """Ask the chain for the anchor; give the verdict as checked, or raise VerificationError.
+    """Ask the chain for the anchor, and give the verdict with what it answers.
 
-    `read` looks under the contract and log id pinned in `verdict.log`, never under what the receipt says. A receipt
-    that is older than its anchor is checked too: what counts is that the chain holds this root at this size.
+    `read` looks under the contract and log id pinned in `verdict.log`, never under what the receipt says. Raises
+    VerificationError where the chain says otherwise, UndecidedError where it has nothing to say. A block other than the
+    receipt's is no lie: a chain that was reorganised records the same checkpoint anew, and its own word is what counts.
     """
-    if verdict.log.anchor is None:
-        raise VerificationError("no contract is pinned for this log", field="anchor")
+    pinned = verdict.log.anchor
+    if pinned is None:
+        raise UndecidedError("the trust file names no contract to ask")
     found = read(verdict.log, verdict.size)
     if found is None:
+        if verdict.anchor is None:
+            raise UndecidedError(
+                f"the checkpoint of size {verdict.size} is not anchored itself; ask for a newer receipt"
+            )
         raise VerificationError(f"the chain holds no anchor of size {verdict.size}", field="anchor")
     if found.size != verdict.size or found.root != verdict.root:
         raise VerificationError("the chain holds another root for this size", field="anchor.root")
-    contract = bytes.fromhex(found.contract.removeprefix("0x"))
-    place = AnchorPlace(found.chain_id, contract, found.block, found.transaction)
-    _check_pinned(place, verdict.log)
-    if "0x" + found.log_id.hex() != verdict.log.anchor.log_id:
+    if "0x" + found.log_id.hex() != pinned.log_id:
         raise VerificationError("the chain answers for another log", field="anchor.log_id")
-    if verdict.anchor is not None and verdict.anchor != place:
-        raise VerificationError("the chain recorded it elsewhere", field="anchor.block")
+    place = AnchorPlace(
+        found.chain_id, bytes.fromhex(found.contract.removeprefix("0x")), found.block, found.transaction
+    )
+    _check_pinned(place, verdict.log)
     return replace(verdict, anchor=place, checked=True)
 
 
@@ -175,32 +181,32 @@ def _value(item: Disclosure) -> Any:
     return value
 
 
-def _event(shown: Sequence[Disclosure], fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The event, if every member is shown; then it has to hash to /jcs."""
+def _whole_event(members: Mapping[str, str], fields: Mapping[str, Any]) -> bytes | None:
+    """The event's canonical bytes, if every member is shown; then they have to hash to /jcs."""
     claim = fields.get(disclosure.JCS)
     if claim is None:
         return None
-    event = {item.name: fields[item.name] for item in disclosure.members(shown)}
     match claim:
         case {"members": int(count), "sha256": str(expected)} if len(claim) == 2:
             pass
         case _:
             raise VerificationError("not a number of members and a hash", field=disclosure.JCS)
-    if len(event) < count:
+    if len(members) < count:
         return None
-    if hashlib.sha256(jcs(event)).hexdigest() != expected:
+    canonical = compose(members)
+    if hashlib.sha256(canonical).hexdigest() != expected:
         raise VerificationError("the event shown does not hash to it", field=disclosure.JCS)
-    return event
+    return canonical
 
 
-def _check_partner(event: Mapping[str, Any] | None, fields: Mapping[str, Any]) -> str | None:
+def _check_partner(canonical: bytes | None, fields: Mapping[str, Any]) -> str | None:
     given, submitter = fields.get(disclosure.SIGNATURE), fields.get(disclosure.SUBMITTER)
-    if event is None or given is None or submitter is None:
+    if canonical is None or given is None or submitter is None:
         return None
     match given, submitter:
         case {"alg": str(alg), "key": str(key), "sig": str(sig)}, {"by": str(by), "signed": True}:
             field = disclosure.SIGNATURE
-            signature.verify(alg, _unb64(key, field), _unb64(sig, field), jcs(event), field=field)
+            signature.verify(alg, _unb64(key, field), _unb64(sig, field), canonical, field=field)
             return by
         case _:
             raise VerificationError("not a signature of who submitted the event", field=disclosure.SIGNATURE)

@@ -28,7 +28,7 @@ _SHARE = 4  # wait this many times as long as the work took: a refresh never kee
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Track:
     """What is kept of one series. grid: the last value of each hour up to `cutoff_ms`, NaN where there was none."""
 
@@ -75,7 +75,8 @@ class Forecaster:
 
     def health(self) -> PartNow:
         """How forecasting is."""
-        count = sum(track.forecast is not None for track in tuple(self._tracks.values()))
+        with self._lock:
+            count = sum(track.forecast is not None for track in self._tracks.values())
         return PartNow("forecast", self._lost is None, self._lost or f"{count} series, {self._made} made")
 
     def newest(self, key: str) -> Forecast | None:
@@ -85,8 +86,7 @@ class Forecaster:
             thing = next((row for row in self._things() if _key(row) == key), None)
             if thing is None or thing.time_ms is None:
                 return None
-            with self._lock:
-                track = self._tracks.get(key) or self._renew(key, self._cutoff(thing.time_ms))
+            track = self._renew(key, None, self._cutoff(thing.time_ms))
         return track.forecast
 
     def refresh(self, stop: Event | None = None) -> int:
@@ -98,11 +98,10 @@ class Forecaster:
             if thing.time_ms is None:
                 continue
             key, cutoff_ms = _key(thing), self._cutoff(thing.time_ms)
-            with self._lock:
-                track = self._tracks.get(key)
-                if track is None or abs(cutoff_ms - track.cutoff_ms) >= self._every_ms:
-                    self._renew(key, cutoff_ms)
-                    count += 1
+            track = self._tracks.get(key)
+            if track is None or abs(cutoff_ms - track.cutoff_ms) >= self._every_ms:
+                self._renew(key, track, cutoff_ms)
+                count += 1
         if count:
             self._on_made()
         return count
@@ -126,22 +125,24 @@ class Forecaster:
     def _cutoff(self, latest_ms: int) -> int:
         return present_ms(self._clock.now_ms(), latest_ms)
 
-    def _renew(self, key: str, cutoff_ms: int) -> _Track:
-        """Read what is new, backtest once a day (not all series at midnight), and forecast."""
-        track = self._tracks.get(key)
-        day = (cutoff_ms + zlib.crc32(key.encode()) % 24 * HOUR_MS) // DAY_MS
-        anew = track is None or track.day != day or cutoff_ms < track.cutoff_ms
-        grid = self._whole(key, cutoff_ms) if anew or track is None else self._grown(key, track, cutoff_ms)
-        history = History.of(key, grid.astype(np.float64), end_ms=cutoff_ms)
-        scores = None if anew or track is None else track.scores
-        made = forecast(history, horizon=self._horizon, seed=self._seed, scores=scores)
-        track = _Track(cutoff_ms, grid, day, made.scores if made else (), made)
-        self._tracks[key] = track
-        self._made += made is not None
-        return track
+    def _renew(self, key: str, track: _Track | None, cutoff_ms: int) -> _Track:
+        """Read what is new, backtest once a day (not all series at midnight), and forecast.
 
-    def _whole(self, key: str, cutoff_ms: int) -> NDArray[np.float32]:
-        return self._read(key, cutoff_ms - _WEEKS * 7 * DAY_MS, cutoff_ms)
+        Nothing is locked meanwhile: who asks first for a series does not wait for a round over all others, and doing
+        the same twice gives the same.
+        """
+        day = (cutoff_ms + zlib.crc32(key.encode()) % 24 * HOUR_MS) // DAY_MS
+        if track is None or track.day != day or cutoff_ms < track.cutoff_ms:
+            grid, scores = self._read(key, cutoff_ms - _WEEKS * 7 * DAY_MS, cutoff_ms), None
+        else:
+            grid, scores = self._grown(key, track, cutoff_ms), track.scores
+        history = History.of(key, grid.astype(np.float64), end_ms=cutoff_ms)
+        made = forecast(history, horizon=self._horizon, seed=self._seed, scores=scores)
+        renewed = _Track(cutoff_ms, grid, day, made.scores if made else (), made)
+        with self._lock:
+            self._tracks[key] = renewed
+            self._made += made is not None
+        return renewed
 
     def _grown(self, key: str, track: _Track, cutoff_ms: int) -> NDArray[np.float32]:
         """The grid before, with all that came since a day before its end."""

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+
+from tweeling_edge.clock import Clock
+from tweeling_edge.logs import EventFormatter
+
+
+def test_a_log_line_is_an_event_with_its_facts() -> None:
+    record = logging.makeLogRecord(
+        {"msg": "broker.lost", "levelname": "WARNING", "host": "127.0.0.1", "pending": 3, "reason": 'no "route"\nhere'}
+    )
+    line = EventFormatter().format(record)
+    assert line.split(" ", 1)[1] == 'warning broker.lost host=127.0.0.1 pending=3 reason="no \\"route\\"\\nhere"'
+    assert "\n" not in line
+
+
+def test_the_clock_runs_from_a_shared_moment() -> None:
+    clock = Clock(origin_sim_ms=1_000_000, origin_real_ms=5_000, speed=600, real_ms=lambda: 5_010)
+    assert clock.now_ms() == 1_006_000
+    assert abs(Clock().now_ms() - time.time() * 1000) < 5_000
+
+
+def test_waiting_for_a_moment_of_the_clock_ends_at_once_when_stopped() -> None:
+    stop = threading.Event()
+    assert Clock().wait_until(0, stop)
+    threading.Timer(random.Random(1).random() / 100, stop.set).start()
+    assert not Clock().wait_until(10**15, stop)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import ast
+import string
+from pathlib import Path
+
+import pytest
+from support_screens import HOUR, NOW
+
+import tweeling_dashboards
+from tweeling.domain.vocabulary import BIZ_STEPS
+from tweeling_dashboards import texts
+from tweeling_dashboards.words import Words, chosen, local, shortened
+
+SOURCES = sorted(Path(tweeling_dashboards.__file__).parent.glob("*.py"))
+NL, EN = Words("nl"), Words("en")
+
+
+def _asked_for() -> set[str]:
+    """Every constant key that a `words("key")` in the sources asks for."""
+    calls = (node for path in SOURCES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    first = (
+        call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "words" and call.args
+    )
+    return {str(key.value) for key in first if isinstance(key, ast.Constant)}
+
+
+def test_every_word_asked_for_is_in_the_catalogue() -> None:
+    asked = _asked_for()
+    assert len(asked) > 40
+    assert asked <= texts.keys()
+
+
+def test_every_key_is_translated_with_the_same_holes() -> None:
+    for key in texts.keys():  # noqa: SIM118 - a function, no dict
+        dutch, english = (
+            {hole for _, hole, _, _ in string.Formatter().parse(texts.text(key, lang)) if hole}
+            for lang in texts.LANGUAGES
+        )
+        assert dutch == english, key
+        assert all(texts.text(key, lang).strip() for lang in texts.LANGUAGES)
+
+
+def test_an_unknown_key_is_a_bug() -> None:
+    with pytest.raises(KeyError):
+        NL("no such key")
+
+
+def test_a_term_without_a_translation_stays_itself() -> None:
+    assert NL.term("step", "receiving") == "ontvangst"
+    assert NL.term("step", "urn:x:own") == "urn:x:own"
+
+
+def test_every_step_of_the_business_vocabulary_has_its_word() -> None:
+    assert {f"step.{step}" for step in BIZ_STEPS} <= texts.keys()
+
+
+def test_numbers_are_written_as_the_reader_writes_them() -> None:
+    assert (NL.number(1234567.891, 1), EN.number(1234567.891, 1)) == ("1.234.567,9", "1,234,567.9")
+    assert (NL.tonnes(2_345_678_000), NL.tonnes(9_540_000)) == ("2.346 t", "9,5 t")
+
+
+@pytest.mark.parametrize(("share", "written"), [(0, "0%"), (0.123, "12%"), (0.997, "99%"), (1, "100%"), (1.2, "120%")])
+def test_what_is_not_full_is_never_written_as_full(share: float, written: str) -> None:
+    assert NL.percent(share) == written
+
+
+def test_times_stand_on_amsterdams_clock_on_both_sides_of_a_change_of_time() -> None:
+    assert NL.moment(NOW) == "di 25 nov 08:00"
+    assert EN.moment(NOW) == "Tue 25 Nov 08:00"
+    before = 1_774_745_999_000  # 29 March 2026, 00:59:59 UTC
+    assert (f"{local(before):%H:%M:%S}", f"{local(before + 1000):%H:%M:%S}") == ("01:59:59", "03:00:00")
+
+
+@pytest.mark.parametrize(
+    ("passed", "dutch", "english"),
+    [
+        (0, "zojuist", "just now"),
+        (14 * 60_000, "10 min", "10 min"),
+        (3 * HOUR, "3 u", "3 h"),
+        (50 * HOUR, "2 d", "2 d"),
+    ],
+)
+def test_ages_grow_coarser(passed: int, dutch: str, english: str) -> None:
+    assert (NL.ago(NOW - passed, NOW), EN.ago(NOW - passed, NOW)) == (dutch, english)
+
+
+def test_spans_are_told_in_days_beyond_two() -> None:
+    assert [NL.span(hours) for hours in (3.4, 47, 48, 211)] == ["3 u", "47 u", "2 d", "8 d 19 u"]
+
+
+def test_dutch_comes_first() -> None:
+    assert [chosen(lang).lang for lang in (None, "en", "nl", "de", "../x")] == ["nl", "en", "nl", "nl", "nl"]
+
+
+def test_a_name_is_cut_to_what_a_screen_can_bear() -> None:
+    assert shortened("Puinbult") == "Puinbult"
+    assert len(shortened("W" * 10_000)) == 60
