@@ -219,7 +219,7 @@ def seconds(text: str) -> float:
         value = float(number) * factors[unit]
     except ValueError:
         value = 0.0
-    if value <= 0:
+    if not 0 < value < float("inf"):
         raise ConfigError(f"{text!r} is no time", field="--for", remedy="Write 90s, 5m or 2h")
     return value
 
