@@ -55,7 +55,7 @@ def _told(forecast: Forecast, words: Words) -> Iterator[Any]:
     horizon = words.span(len(forecast.times_ms) * forecast.step_ms / 3_600_000)
     headline, band = _when_full(forecast, horizon, words)
     yield _pair(words("when_full"), headline, band, className="headline")
-    yield _pair(words("p_full", horizon=horizon), words.percent(forecast.p_full), className="headline")
+    yield _pair(words("p_full", horizon=horizon), words.chance(forecast.p_full), className="headline")
     yield _pair(words("model"), words.term("model", forecast.served), _verdict(forecast, words))
     if forecast.scores:
         yield html.Div(_scores(forecast, words), className="scores")

@@ -42,6 +42,12 @@ class Words:
         rounded = round(share * 100)
         return f"{99 if rounded == 100 and share < 1 else rounded}%"
 
+    def chance(self, probability: float) -> str:
+        """62%, and never nothing or certainty."""
+        if probability < 0.01:
+            return "<1%"
+        return ">99%" if probability > 0.99 else self.percent(probability)
+
     def tonnes(self, grams: int) -> str:
         """Whole tonnes, or one decimal below ten."""
         value = grams / 1e6

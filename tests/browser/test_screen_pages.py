@@ -130,7 +130,7 @@ def test_a_zone_leads_to_its_forecast_and_the_url_keeps_it(watched: Watched) -> 
     page.locator("#hubs a[data-zone='H1/H1-B']").click()
     expect(page).to_have_url(re.compile(r"zone=H1%2FH1-B"))
     expect(page.locator("#told")).to_contain_text("over 8 d 19 u")
-    expect(page.locator("#told")).to_contain_text("37% kleinere fout dan last-week")
+    expect(page.locator("#told")).to_contain_text('37% kleinere fout dan "last-week"')
     expect(page.locator(DRAWN)).to_be_visible(timeout=30_000)
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.evaluate("window.scrollTo(0, 0)")

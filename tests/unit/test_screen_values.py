@@ -77,8 +77,8 @@ def test_when_it_is_full_is_told_with_its_band(
 
 def test_a_model_that_does_not_win_is_not_praised() -> None:
     forecast = small_forecast("s", 0.5, NOW)
-    assert capacity._verdict(forecast, NL) == "37% kleinere fout dan last-week"
-    assert capacity._verdict(forecast._replace(served="last-week"), NL) == "niet beter dan seasonal"
+    assert capacity._verdict(forecast, NL) == '37% kleinere fout dan "last-week"'
+    assert capacity._verdict(forecast._replace(served="last-week"), NL) == 'niet beter dan "seasonal"'
     assert capacity._verdict(forecast._replace(scores=()), NL) == "nog niet beproefd"
 
 

@@ -65,6 +65,10 @@ def test_what_is_not_full_is_never_written_as_full(share: float, written: str) -
     assert NL.percent(share) == written
 
 
+def test_a_chance_is_never_told_as_nothing_or_certainty() -> None:
+    assert [NL.chance(p) for p in (0, 0.004, 0.62, 0.996, 1)] == ["<1%", "<1%", "62%", ">99%", ">99%"]
+
+
 def test_times_stand_on_amsterdams_clock_on_both_sides_of_a_change_of_time() -> None:
     assert NL.moment(NOW) == "di 25 nov 08:00"
     assert EN.moment(NOW) == "Tue 25 Nov 08:00"
