@@ -49,7 +49,9 @@ def running_demo(folder: Path, *, within: float = 180) -> Iterator[RunningDemo]:
         guard = threading.Timer(within, process.kill)
         guard.start()
         try:
-            yield _greeted(process, folder)
+            greeted = _greeted(process, folder)
+            guard.cancel()
+            yield greeted
         finally:
             guard.cancel()
             process.send_signal(signal.SIGINT)

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
+from tweeling.adapters import secretfile
 from tweeling.errors import ConfigError, UnavailableError, WireError
 from tweeling.wire import topics
 from tweeling.wire.topics import Channel, Topic
@@ -111,7 +112,7 @@ def write_config(
             users.append(_user(Credentials.load(path), publish=_own(name, _UP), subscribe=_own(name, _DOWN)))
         conf = directory / "nats.conf"
         text = _conf(directory, users, f"{host}:{port}", f"127.0.0.1:{native_port}", limits or Limits())
-        _write_private(conf, text)
+        secretfile.write(conf, text)
         for stray in set(private.glob("*.json")) - {hub, *files.values()}:
             stray.unlink()
     except OSError as exc:
@@ -207,17 +208,5 @@ def _credentials(path: Path, *, username: str, client_id: str = "") -> Path:
     """Make sure of a credential file; one that is there keeps its secret."""
     if not path.exists():
         fresh = Credentials(username=username, password=secrets.token_urlsafe(32), client_id=client_id)
-        _write_private(path, fresh.model_dump_json(exclude_defaults=True) + "\n")
+        secretfile.write(path, fresh.model_dump_json(exclude_defaults=True) + "\n")
     return path
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace a file as one, readable by its owner alone from its first moment."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)

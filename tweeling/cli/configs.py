@@ -8,11 +8,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tweeling.adapters import nats
+from tweeling.adapters import nats, secretfile
 from tweeling.adapters.keys import create_log_key
 from tweeling.api import passwords, tokens
 from tweeling.api.principals import Role
-from tweeling.cli.installation import RECORDER, Clockwork, Installation, Ports, toml, write_private
+from tweeling.cli.installation import RECORDER, Clockwork, Installation, Ports, toml
 from tweeling.domain.region import Region
 from tweeling.domain.signature import ED25519
 
@@ -37,7 +37,7 @@ def broker(installation: Installation, region: Region, ports: Ports) -> nats.Bro
 def stores_only(installation: Installation) -> None:
     """Make sure of settings good enough to open the stores, before anything else is known."""
     if not installation.config.exists():
-        write_private(installation.config, toml({}, _WRITTEN))
+        secretfile.write(installation.config, toml({}, _WRITTEN))
 
 
 def hub(
@@ -54,7 +54,7 @@ def hub(
         "custody": {"origin": ORIGIN},
         "http": {"port": ports.http},
     }
-    write_private(installation.config, toml(tables, _WRITTEN))
+    secretfile.write(installation.config, toml(tables, _WRITTEN))
 
 
 def edges(
@@ -81,7 +81,7 @@ def edges(
                 "tick_s": 0.5,
             }
             text += "\n[[drivers]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in driver.items())
-        write_private(installation.edge(name.hub), text)
+        secretfile.write(installation.edge(name.hub), text)
 
 
 def clock(clockwork: Clockwork) -> dict[str, object]:
@@ -99,10 +99,10 @@ def people(installation: Installation) -> str:
     if not login.exists() or not installation.password.exists():
         password = passwords.generate()
         passwords.save(login, {passwords.OPERATOR: password})
-        write_private(installation.password, password + "\n")
+        secretfile.write(installation.password, password + "\n")
     for name, role in (("partners", Role.CAPTURE), ("cli", Role.QUERY)):
         if not installation.token(name).exists():
-            write_private(
+            secretfile.write(
                 installation.token(name), tokens.issue(installation.secrets / "tokens.json", name, role) + "\n"
             )
     create_log_key(installation.secrets / "log-key.pem", installation.secrets / "log-passphrase")
@@ -115,10 +115,10 @@ def partners(installation: Installation, region: Region) -> None:
     for party in parties(region):
         path = installation.partner_key(party)
         if not path.exists():
-            write_private(path, _pem(Ed25519PrivateKey.generate()))
+            secretfile.write(path, _pem(Ed25519PrivateKey.generate()))
         half = load_key(path).public_key()
         public[party] = {ED25519: half.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw).hex()}
-    write_private(installation.folder / "partners.json", json.dumps(public, indent=1, sort_keys=True) + "\n")
+    secretfile.write(installation.folder / "partners.json", json.dumps(public, indent=1, sort_keys=True) + "\n")
 
 
 def parties(region: Region) -> list[str]:

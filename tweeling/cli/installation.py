@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ValidationError
 
+from tweeling.adapters import secretfile
 from tweeling.errors import ConfigError
 
 WEEKS = 156
@@ -106,7 +106,7 @@ class Installation:
 
     def keep(self, story: Story) -> None:
         """Write the story down."""
-        write_private(self._story, story.model_dump_json(indent=1) + "\n")
+        secretfile.write(self._story, story.model_dump_json(indent=1) + "\n")
 
 
 class Clockwork:
@@ -138,18 +138,6 @@ def monday_morning(now: datetime) -> datetime:
     local = now.astimezone(_LOCAL)
     monday = (local - timedelta(days=local.weekday())).replace(hour=7, minute=0, second=0, microsecond=0)
     return monday if monday <= local else monday - timedelta(days=7)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file as one, readable by its owner alone from its first byte on."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 def toml(tables: dict[str, dict[str, object]], comment: str) -> str:

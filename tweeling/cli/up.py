@@ -6,12 +6,12 @@ import threading
 from pathlib import Path
 
 from tweeling import bootstrap, config
+from tweeling.adapters import secretfile
 from tweeling.api.app import create_app
 from tweeling.api.auth import Auth
 from tweeling.api.passwords import OPERATOR
 from tweeling.api.principals import Principal, Role
 from tweeling.api.server import serve
-from tweeling.cli.installation import write_private
 
 
 def serve_hub(path: Path, stop: threading.Event) -> int:
@@ -23,6 +23,6 @@ def serve_hub(path: Path, stop: threading.Event) -> int:
         with serve(create_app(hub.view, hub.custody, auth), settings.http.host, port):
             # Whoever may read this folder may open a browser that is logged in, for two minutes.
             code = auth.codes.issue(Principal(OPERATOR, Role.OPERATOR))
-            write_private(settings.http.login.with_name("login-code"), code + "\n")
+            secretfile.write(settings.http.login.with_name("login-code"), code + "\n")
             stop.wait()
     return 0

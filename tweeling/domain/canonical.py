@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Never
 
@@ -20,6 +21,7 @@ _MAX_INT = 2**53 - 1  # I-JSON (RFC 7493): beyond this a double no longer tells 
 
 
 _PLAIN = (int, bytes, str)
+_BRACKETS = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+"')
 
 
 class _Inexact:
@@ -63,6 +65,7 @@ def parse_json(data: bytes | str) -> Any:
         return read
 
     try:
+        _check_nesting(data if isinstance(data, str) else data.decode())
         value = json.loads(
             data,
             parse_int=number(_int),
@@ -74,8 +77,6 @@ def parse_json(data: bytes | str) -> Any:
         raise InvariantError(f"not JSON: {exc.msg} at line {exc.lineno} column {exc.colno}") from exc
     except UnicodeDecodeError as exc:
         raise InvariantError("not UTF-8") from exc
-    except RecursionError:
-        raise InvariantError("nested too deeply") from None
     _check(value, "", 0)
     return value
 
@@ -99,6 +100,17 @@ def parse_cbor(data: bytes, *, field: str) -> Any:
         raise VerificationError("not in the one canonical encoding", field=field)
     _check_plain(value, field)
     return value
+
+
+def _check_nesting(text: str) -> None:
+    # Before the decoder: it recurses on the stack, and how far it may is for the whole process to say, not for us.
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > MAX_DEPTH:
+            raise InvariantError("nested too deeply")
 
 
 def _check_plain(value: object, field: str) -> None:

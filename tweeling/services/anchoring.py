@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tweeling.domain import merkle
 from tweeling.domain.log import Anchor, Checkpoint, Head
 from tweeling.domain.now import PartNow
-from tweeling.errors import RejectedError, TweelingError, UnavailableError, VerificationError
+from tweeling.errors import ConfigError, RejectedError, TweelingError, UnavailableError, VerificationError
 from tweeling.ports.clock import Clock
 from tweeling.ports.ledger import Ledger
 from tweeling.ports.logstore import LogStore
@@ -82,14 +82,15 @@ class Anchoring:
         while not stop.is_set():
             try:
                 self.step()
-            except (UnavailableError, RejectedError) as exc:
+            except (UnavailableError, RejectedError, ConfigError) as exc:
+                # Another chain or contract than configured is the operator's to mend; capture goes on meanwhile.
                 self._lost(exc)
                 stop.wait(backoff)  # a new checkpoint is no reason to knock again sooner
                 backoff = min(2 * backoff, longest)
             except VerificationError as exc:
                 self._trouble = str(exc)
                 log.critical("anchoring.refused", extra={"reason": str(exc)})
-                raise
+                return
             else:
                 self._back()
                 backoff = shortest
