@@ -83,16 +83,19 @@ contracts/node_modules/.done: contracts/package.json contracts/package-lock.json
 	  echo "  !!  npm is missing, so no development chain: events will stay pending. On Debian: apt-get install npm"; fi
 
 # Servers that only tests need. Without root they are left out and their tests skip by name.
+# Tests start them by themselves, on free ports of loopback; Debian's own services are not wanted.
+SERVERS := chromium mosquitto victoria-metrics
 servers:
-	@missing=; for pair in chromium:chromium mosquitto:mosquitto; do \
-	  program=$${pair%%:*}; package=$${pair##*:}; \
-	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$package"; done; \
+	@missing=; for program in $(SERVERS); do \
+	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "  ··  servers for the tests, from Debian:$$missing"; \
-	  apt-get update -qq; \
+	  apt-get update -qq || true; \
 	  for package in $$missing; do \
-	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$package >/dev/null 2>&1 || echo "  !!  could not install $$package"; \
+	    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$package >/dev/null 2>&1 \
+	      || echo "  !!  could not install $$package; its tests will skip. Try: apt-get install $$package"; \
+	    systemctl disable --quiet --now $$package 2>/dev/null || true; \
 	  done; \
 	else \
 	  echo "  !!  not installed:$$missing. Their tests will skip. As root: apt-get install$$missing"; fi

@@ -60,9 +60,9 @@ def sites(snapshot: Snapshot) -> list[Site]:
     return found
 
 
-def shape(snapshot: Snapshot) -> tuple[tuple[str, int], ...]:
-    """The sites and how many rows each has: while it stays, rows change in place."""
-    return tuple((site.id, len(site.things)) for site in sites(snapshot))
+def shape(snapshot: Snapshot) -> tuple[tuple[str, ...], ...]:
+    """The sites and their rows in order: while it stays, cells change in place and every link stays where it was."""
+    return tuple((site.id, *map(key, site.things)) for site in sites(snapshot))
 
 
 def cards(snapshot: Snapshot, words: Words) -> Any:
@@ -79,7 +79,12 @@ def slots(snapshot: Snapshot, words: Words) -> dict[str, Props]:
     for number, site in enumerate(sites(snapshot)):
         found[f"presence-{number}"] = {"children": [_presence(node, words) for node in site.nodes] or words("no_node")}
         for place, thing in enumerate(site.things):
-            found[f"row-{number}-{place}"] = _row(thing, snapshot.now_ms, words)
+            row = f"row-{number}-{place}"
+            why = abnormal(thing, snapshot.now_ms)
+            found[row] = {"className": why or ""}
+            found[f"{row}-fill"] = {"children": list(_fill(thing, why, words))}
+            found[f"{row}-stock"] = {"children": _stock(thing, words)}
+            found[f"{row}-heard"] = {"children": _heard(thing, snapshot.now_ms, words)}
     return found
 
 
@@ -133,7 +138,7 @@ def _fullest_first(thing: ThingNow) -> tuple[int, str]:
 
 def _card(number: int, site: Site, filled: dict[str, Props], words: Words) -> Any:
     head = html.Tr([html.Th(words(one), scope="col") for one in ("zone", "fill", "stock", "last_reading")])
-    rows = [html.Tr(id=f"row-{number}-{place}", **filled[f"row-{number}-{place}"]) for place in range(len(site.things))]
+    rows = [_row(f"row-{number}-{place}", thing, filled) for place, thing in enumerate(site.things)]
     where = " · ".join(part for part in (site.place, words.term("kind", site.kind)) if part)
     title = html.H3([html.Bdi(shortened(site.name)), html.Small(where)])
     presence = html.Div(id=f"presence-{number}", className="presence", **filled[f"presence-{number}"])
@@ -142,15 +147,14 @@ def _card(number: int, site: Site, filled: dict[str, Props], words: Words) -> An
     )
 
 
-def _row(thing: ThingNow, now_ms: int, words: Words) -> Props:
-    why = abnormal(thing, now_ms)
+def _row(row: str, thing: ThingNow, filled: dict[str, Props]) -> Any:
     cells = [
         html.Th([_link(thing), html.Small(thing.thing)], scope="row"),
-        html.Td(list(_fill(thing, why, words)), className="fill"),
-        html.Td(_stock(thing, words), className="amount"),
-        html.Td(_heard(thing, now_ms, words), className="heard"),
+        html.Td(id=f"{row}-fill", className="fill", **filled[f"{row}-fill"]),
+        html.Td(id=f"{row}-stock", className="amount", **filled[f"{row}-stock"]),
+        html.Td(id=f"{row}-heard", className="heard", **filled[f"{row}-heard"]),
     ]
-    return {"children": cells, "className": why or ""}
+    return html.Tr(cells, id=row, **filled[row])
 
 
 def _link(thing: ThingNow) -> Any:

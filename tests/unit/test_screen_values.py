@@ -108,22 +108,37 @@ def test_zones_stand_fullest_first_and_strangers_last() -> None:
     assert [thing.thing for thing in sites[0].things] == ["H1-B", "H1-A", "H1-C"]
 
 
-def test_only_the_row_that_changed_is_sent() -> None:
+def test_only_the_cell_that_changed_is_sent_so_that_links_stay_where_they_are() -> None:
     twin = SmallTwin()
     before = page.shown(take(twin), NL)
     twin.set_fill("H1", "H1-C", 0.45)
     changed = dict(page.shown(take(twin), NL).since(before))
-    assert list(changed) == ["row-0-2"]
-    assert list(changed["row-0-2"]) == ["children"]
-    assert len(_text(changed)) < 1300
+    assert list(changed) == ["row-0-2-fill"]
+    assert len(_text(changed)) < 800
+
+
+def test_a_row_that_turns_abnormal_changes_in_place() -> None:
+    twin = SmallTwin()
+    before = page.shown(take(twin), NL)
+    twin.set_fill("H1", "H1-A", 0.86)  # still behind H1-B at 88%
+    changed = dict(page.shown(take(twin), NL).since(before))
+    assert {"row-0-1", "row-0-1-fill", "attention"} <= set(changed)
+    assert "hubs" not in changed
+
+
+def test_rows_that_change_places_renew_the_cards() -> None:
+    twin = SmallTwin()
+    before = page.shown(take(twin), NL)
+    twin.set_fill("H1", "H1-C", 0.99)
+    assert "hubs" in dict(page.shown(take(twin), NL).since(before))
 
 
 def test_children_are_sent_behind_the_other_properties() -> None:
-    twin = SmallTwin()
-    before = page.shown(take(twin), NL)
-    twin.set_fill("H1", "H1-C", 0.86)  # behind H1-B at 88%: the row in the middle turns abnormal
-    changed = dict(page.shown(take(twin), NL).since(before))
-    assert list(changed["row-0-1"]) == ["className", "children"]
+    props = {"children": "text", "hidden": False}
+    written = {("notice", name): str(value) for name, value in props.items()}
+    now = page.Shown((), None, {"notice": props}, written)
+    changed = dict(now.since(page.Shown((), None, {}, {})))
+    assert list(changed["notice"]) == ["hidden", "children"]
 
 
 def test_a_container_that_appears_renews_the_cards() -> None:
