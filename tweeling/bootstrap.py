@@ -58,7 +58,7 @@ class Hub(NamedTuple):
 def stores(settings: Settings) -> Iterator[Stores]:
     """Open a hub's stores, and close them."""
     with ExitStack() as closing:
-        points = MemoryStore() if settings.store == "memory" else DuckDBStore(settings.data / "points.duckdb")
+        points = _points(settings)
         closing.callback(points.close)
         url = settings.records.get_secret_value() if settings.records else f"sqlite:///{settings.data / 'records.db'}"
         records = open_records(url)
@@ -182,6 +182,18 @@ class Threads:
             thread.join(15)
             if thread.is_alive():
                 log.error("thread.stuck", extra={"which": thread.name})
+
+
+def _points(settings: Settings) -> TimeSeriesStore:
+    match settings.store:
+        case "duckdb":
+            return DuckDBStore(settings.data / "points.duckdb")
+        case "victoriametrics":
+            from tweeling.adapters.victoria import VictoriaMetricsStore
+
+            return VictoriaMetricsStore(settings.store_url)
+        case "memory":
+            return MemoryStore()
 
 
 def _clock(settings: Settings) -> Clock:

@@ -89,7 +89,8 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(default=Path(), description="folder of journal, records and time series")
-    store: Literal["duckdb", "memory"] = "duckdb"
+    store: Literal["duckdb", "victoriametrics", "memory"] = "duckdb"
+    store_url: str = Field(default="http://127.0.0.1:8428", description="where VictoriaMetrics answers")
     records: SecretStr | None = Field(default=None, description="SQLAlchemy URL; records.db in `data` when absent")
     broker: BrokerSettings = BrokerSettings()
     clock: ClockSettings = ClockSettings()
