@@ -21,6 +21,7 @@ from tweeling.adapters.sql.facts import SqlFacts
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.config import Settings
 from tweeling.domain.partners import Partners
+from tweeling.errors import UnavailableError
 from tweeling.ports.clock import Clock
 from tweeling.ports.facts import Facts
 from tweeling.ports.ledger import Ledger
@@ -147,6 +148,8 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
         subscriber.start()
         closing.callback(subscriber.close)
         yield Hub(view, custody)
+        if threads.failed:
+            raise UnavailableError(f"the hub stopped, because {threads.failed} failed; the log says why")
 
 
 class Threads:
@@ -155,6 +158,7 @@ class Threads:
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
         self._threads: list[threading.Thread] = []
+        self.failed = ""
         self._wakes: list[Callable[[], object]] = []
 
     def start(
@@ -167,6 +171,7 @@ class Threads:
                 run(self._stop)
             except Exception:
                 log.exception("thread.failed", extra={"which": name})
+                self.failed = name
                 self._stop.set()
 
         self._wakes.append(wake)

@@ -9,7 +9,7 @@ from tweeling.errors import UnavailableError
 from tweeling.ports.view import TwinView
 
 # Without these no reading is kept and no screen can answer; without broker or ledger both can.
-_NEEDED = frozenset({"ingest", "store", "log"})
+_NEEDED = frozenset({"ingest", "store", "custody"})
 
 
 def router(view: TwinView) -> APIRouter:

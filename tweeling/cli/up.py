@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from tweeling.api.passwords import OPERATOR
 from tweeling.api.principals import Principal, Role
 from tweeling.api.server import serve
 
+log = logging.getLogger("tweeling.hub")
+
 
 def serve_hub(path: Path, stop: threading.Event) -> int:
-    """Run a hub until it is told to stop; return 1 if it stopped because a part of it failed."""
+    """Run a hub until it is told to stop; raise UnavailableError if a part of it failed."""
     settings = config.load(path)
     with bootstrap.hub(settings, stop) as hub:
         port = settings.http.port
@@ -24,5 +27,7 @@ def serve_hub(path: Path, stop: threading.Event) -> int:
             # Whoever may read this folder may open a browser that is logged in, for two minutes.
             code = auth.codes.issue(Principal(OPERATOR, Role.OPERATOR))
             secretfile.write(settings.http.login.with_name("login-code"), code + "\n")
+            log.info("hub.ready", extra={"url": f"http://{settings.http.host}:{port}"})
             stop.wait()
+    log.info("hub.stopped")
     return 0
