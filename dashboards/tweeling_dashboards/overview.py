@@ -142,9 +142,8 @@ def _card(number: int, site: Site, filled: dict[str, Props], words: Words) -> An
     where = " · ".join(part for part in (site.place, words.term("kind", site.kind)) if part)
     title = html.H3([html.Bdi(shortened(site.name)), html.Small(where)])
     presence = html.Div(id=f"presence-{number}", className="presence", **filled[f"presence-{number}"])
-    return html.Article(
-        [html.Header([title, presence]), html.Table([html.Thead(head), html.Tbody(rows)])], className="hub"
-    )
+    body = html.Table([html.Thead(head), html.Tbody(rows)]) if rows else html.P(words("no_zones"), className="empty")
+    return html.Article([html.Header([title, presence]), body], className="hub")
 
 
 def _row(row: str, thing: ThingNow, filled: dict[str, Props]) -> Any:

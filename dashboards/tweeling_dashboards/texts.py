@@ -52,6 +52,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "offline_since": ("offline sinds {time}", "offline since {time}"),
     "queued": ("{count} in wachtrij", "{count} queued"),
     "no_node": ("geen gateway", "no gateway"),
+    "no_zones": ("Nog geen zones in gebruik.", "No zones in use yet."),
     "kind.hub": ("hub", "hub"),
     "kind.terrain": ("tijdelijk terrein", "temporary terrain"),
     "kind.building": ("leegstaand pand", "vacant building"),

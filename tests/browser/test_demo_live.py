@@ -61,10 +61,16 @@ def test_a_forecast_opens_with_its_bands_and_custody_events_show_their_anchor(pa
     expect(page.locator("#chart .scatterlayer .trace").first).to_be_visible(timeout=30_000)
     expect(page.locator("table.events")).to_contain_text("verankerd", timeout=60_000)
     SHOTS.mkdir(parents=True, exist_ok=True)
+    page.set_viewport_size({"width": 1440, "height": 1760})
+    page.evaluate("window.scrollTo(0, 0)")
     page.screenshot(path=SHOTS / "demo.png")
     if os.environ.get("TWEELING_WRITE_DOCS"):
         DOCS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=DOCS / "dashboard.png")
+    overflow = page.evaluate(
+        "document.querySelector('.scores').scrollWidth - document.querySelector('.scores').clientWidth"
+    )
+    assert overflow <= 0, "the scores do not fit beside the chart"
 
 
 @pytest.mark.timeout(300)
