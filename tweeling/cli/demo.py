@@ -50,7 +50,7 @@ class Options:
 
 def run_demo(options: Options, stop: threading.Event) -> int:
     """Run the demo until it is told to stop, or for its time; return the exit code."""
-    console = Console(stderr=options.as_json, highlight=False)
+    console = Console(stderr=options.as_json, highlight=False, soft_wrap=True)
     installation = Installation(options.folder.resolve())
     installation.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone(installation):
