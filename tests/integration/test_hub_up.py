@@ -82,7 +82,7 @@ def test_an_event_is_captured_while_there_is_no_chain_and_stays_pending(installa
 
 @pytest.mark.parametrize(
     ("text", "field"),
-    [("[http]\nport = 'x'\n", "http.port"), ("[clock]\nspeeed = 1\n", "clock.speeed"), ("[", "not TOML")],
+    [("[http]\nport = 'x'\n", "http.port"), ("[clock]\nspede = 1\n", "clock.spede"), ("[", "not TOML")],
 )
 def test_a_wrong_setting_ends_with_exit_code_2_and_its_name(tmp_path: Path, text: str, field: str) -> None:
     path = tmp_path / "tweeling.toml"

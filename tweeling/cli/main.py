@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ _TRUST = Path("~/.config/tweeling/trust")
 
 def run() -> int:
     """Run the command line and return its exit code."""
+    os.umask(0o077)  # readings, keys and logs are their owner's business, in every file that is made from here on
     try:
         code = app(standalone_mode=False)
     except TweelingError as exc:
