@@ -78,7 +78,6 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
         log_store = SqlLogStore(records)
 
         twin = Twin(points, facts)
-        twin.load()
         custody = Custody(
             log_store,
             load_log_key(settings.custody.key_file, settings.custody.passphrase_file, origin=settings.custody.origin),
@@ -137,7 +136,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
 
         threads = Threads(stop)
         closing.callback(threads.join)
-        threads.start("projector", projector.run, projector.wake)
+        threads.start("projector", lambda stop: _follow(twin, projector, stop), projector.wake)
         threads.start("custody", custody.run)
         threads.start("claims", claims.run, claims.wake)
         threads.start("forecast", forecaster.run)
@@ -150,6 +149,18 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
         yield Hub(view, custody)
         if threads.failed:
             raise UnavailableError(f"the hub stopped, because {threads.failed} failed; the log says why")
+
+
+def _follow(twin: Twin, projector: Projector, stop: threading.Event) -> None:
+    """Fill the twin, then follow the journal; a store that is down at start delays answers, never acknowledgements."""
+    while not stop.is_set():
+        try:
+            twin.load()
+            break
+        except UnavailableError as exc:
+            log.warning("twin.waiting", extra={"reason": str(exc)})
+            stop.wait(1)
+    projector.run(stop)
 
 
 class Threads:

@@ -86,13 +86,13 @@ def test_a_movement_comes_back_with_all_it_had(facts: Facts) -> None:
 
 def test_two_equal_loads_in_one_millisecond_are_two(facts: Facts) -> None:
     facts.apply_movements([_load(1, 7), _load(1, 7, index=1), _load(2, 7)], source="journal", through=1)
-    assert facts.balances() == [Balance("H1-A", "gips", 21, 0, 3, T0)]
+    assert facts.balances() == [Balance("H1", "H1-A", "gips", 21, 0, 3, T0)]
 
 
 def test_a_movement_with_a_known_identity_changes_nothing(facts: Facts) -> None:
     facts.apply_movements([_load(1, 7), _load(1, 7)], source="journal", through=1)
     facts.apply_movements([_load(1, 9), _load(2, 1)], source="replay", through=1)
-    assert facts.balances() == [Balance("H1-A", "gips", 8, 0, 2, T0)]
+    assert facts.balances() == [Balance("H1", "H1-A", "gips", 8, 0, 2, T0)]
 
 
 def test_a_number_applied_before_changes_nothing(facts: Facts) -> None:
@@ -119,13 +119,13 @@ def test_balances_are_per_zone_and_material_until_a_time(facts: Facts) -> None:
         _load(4, 9, material="staal", at=T0 + 3 * HOUR),
     ]
     facts.apply_movements(rows, source="journal", through=1)
-    second = Balance("H2-B", "gips", 100, 0, 1, T0)
+    second = Balance("H2", "H2-B", "gips", 100, 0, 1, T0)
     assert facts.balances() == [
-        Balance("H1-A", "gips", 50, 20, 2, T0 + 2 * HOUR),
-        Balance("H1-A", "staal", 9, 0, 1, T0 + 3 * HOUR),
+        Balance("H1", "H1-A", "gips", 50, 20, 2, T0 + 2 * HOUR),
+        Balance("H1", "H1-A", "staal", 9, 0, 1, T0 + 3 * HOUR),
         second,
     ]
-    assert facts.balances(until_ms=T0 + HOUR) == [Balance("H1-A", "gips", 50, 0, 1, T0 + HOUR), second]
+    assert facts.balances(until_ms=T0 + HOUR) == [Balance("H1", "H1-A", "gips", 50, 0, 1, T0 + HOUR), second]
     assert facts.balances(until_ms=T0 - 1) == []
 
 
@@ -171,4 +171,4 @@ def test_facts_are_there_after_reopening(tmp_path: Path) -> None:
         assert facts.region() == load()
         assert facts.get("demo") == {"seed": 1}
         assert facts.movements_applied("journal") == 3
-        assert facts.balances() == [Balance("H1-A", "gips", 5, 0, 1, T0)]
+        assert facts.balances() == [Balance("H1", "H1-A", "gips", 5, 0, 1, T0)]

@@ -1,7 +1,11 @@
 import json
+import threading
 
+from tweeling.adapters.memory_facts import MemoryFacts
 from tweeling.domain.telemetry import Direction, Identity, Movement
-from tweeling.services.claims import event_time, from_weighing, kilograms
+from tweeling.errors import AlreadyCapturedError, InvariantError
+from tweeling.ports.custody_api import Captured, DetachedSignature
+from tweeling.services.claims import Claims, event_time, from_weighing, kilograms
 
 
 def _weighing(direction: Direction = Direction.IN, **change: object) -> Movement:
@@ -49,3 +53,55 @@ def test_an_event_carries_the_offset_of_the_wall_clock() -> None:
         "eventTimeZoneOffset": "+01:00",
     }
     assert event_time(1_782_864_000_000)["eventTimeZoneOffset"] == "+02:00"
+
+
+class _Log:
+    """Takes what the custody log would take, and remembers it."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+
+    def capture(self, body: bytes, *, token_id: str, signature: DetachedSignature | None) -> Captured:
+        assert (token_id, signature) == ("hub", None)
+        if body in self.taken:
+            raise AlreadyCapturedError("it", self.taken.index(body))
+        if b"nonsense" in body:
+            raise InvariantError("no URI", field="epcClass")
+        self.taken.append(body)
+        return Captured("it", len(self.taken) - 1)
+
+    def receipt(self, event_id: str) -> bytes:
+        raise InvariantError("unknown", field=event_id)
+
+
+def test_each_weighing_of_a_lot_is_claimed_once_even_when_the_cursor_was_lost() -> None:
+    facts, log = MemoryFacts(), _Log()
+    rows = [_weighing(identity=Identity("H1", "scale", "0" * 16, seq, 0)) for seq in range(1, 6)]
+    facts.apply_movements([*rows, _weighing(lot=None)], source="journal", through=1)
+    claims = Claims(facts, log, batch=2)
+    while claims.step():
+        pass
+    assert len(log.taken) == 5
+    facts.put("claims.cursor", {"row": 0})
+    while claims.step():
+        pass
+    assert len(log.taken) == 5
+
+
+def test_a_weighing_whose_lot_has_no_valid_name_does_not_hold_up_the_others() -> None:
+    facts, log = MemoryFacts(), _Log()
+    bad = _weighing(identity=Identity("H1", "scale", "0" * 16, 1, 0), lot="nonsense")
+    facts.apply_movements([bad, _weighing()], source="journal", through=1)
+    Claims(facts, log).step()
+    assert len(log.taken) == 1
+
+
+def test_claims_end_at_once_when_they_are_told_to() -> None:
+    stop = threading.Event()
+    claims = Claims(MemoryFacts(), _Log())
+    thread = threading.Thread(target=claims.run, args=(stop,))
+    thread.start()
+    stop.set()
+    claims.wake()
+    thread.join(5)
+    assert not thread.is_alive()

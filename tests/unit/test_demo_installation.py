@@ -31,6 +31,15 @@ def test_a_demo_that_was_killed_starts_again_later_than_anything_it_told(tmp_pat
     assert (again.seed, again.start_ms) == (1, first.story.start_ms)
 
 
+def test_a_clock_that_is_set_back_takes_nothing_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installation = Installation(tmp_path)
+    clockwork = Clockwork(installation, installation.story(seed=1, speed=600))
+    promised = installation.story(seed=1, speed=600).sim_ms
+    monkeypatch.setattr("time.time_ns", lambda: (clockwork.origin_real_ms - 10_000) * 1_000_000)
+    clockwork.reserve()
+    assert installation.story(seed=1, speed=600).sim_ms >= promised
+
+
 def test_a_demo_that_was_stopped_goes_on_just_there(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
     first = Clockwork(installation, installation.story(seed=1, speed=600))

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tweeling.cli.summary import Observed, as_json, links
+from tweeling.cli.summary import Observed, as_json, links, since
 
 GOOD = Observed(
     readings_in=900,
@@ -44,3 +44,14 @@ def test_a_broken_link_is_named_with_what_was_kept(change: dict[str, object], br
     assert set(bad) == {broken}
     assert bad[broken].kept
     assert as_json(seen)["ok"] is False
+
+
+def test_a_run_is_judged_by_what_it_did_itself() -> None:
+    idle = since(GOOD, replace(GOOD, readings_queued=4000))
+    assert {link.link for link in links(idle) if not link.ok} >= {"broker", "ingest", "store", "custody", "chain"}
+
+
+def test_the_reason_why_a_receipt_did_not_verify_is_told() -> None:
+    seen = replace(GOOD, receipts_verified=0, faults={"verify": "root: is another"})
+    [broken] = [link for link in links(seen) if not link.ok]
+    assert (broken.link, broken.detail) == ("verify", "verify: root: is another")

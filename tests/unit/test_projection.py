@@ -16,7 +16,7 @@ from tweeling.adapters.memory_facts import MemoryFacts
 from tweeling.adapters.memory_journal import MemoryJournal
 from tweeling.domain.points import Points
 from tweeling.domain.telemetry import Movement
-from tweeling.errors import RejectedError, UnavailableError
+from tweeling.errors import InvariantError, RejectedError, UnavailableError
 from tweeling.ports.journal import Arrival
 from tweeling.services.projection import SOURCE, Applied, Projector
 from tweeling.wire import senml, topics
@@ -230,3 +230,10 @@ def test_the_journal_is_trimmed_behind_what_every_store_holds(world: World) -> N
     assert [batch.number for batch in world.journal.read(35, 100)] == list(range(36, 46))
     with pytest.raises(RejectedError):
         world.journal.read(34, 100)
+
+
+def test_a_journal_that_is_not_the_one_the_stores_followed_is_refused_loudly() -> None:
+    store, facts = MemoryStore(), MemoryFacts()
+    store.apply(Points.of(()), source=SOURCE, through=5)
+    with pytest.raises(InvariantError, match="another journal: they are at batch 5, this one ends at 0"):
+        Projector(MemoryJournal(), store, facts).drain()

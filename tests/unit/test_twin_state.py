@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from dataclasses import replace
 from threading import Thread
 
 from tweeling.adapters.memory import MemoryStore
@@ -93,6 +94,16 @@ def test_readings_and_weighings_change_it() -> None:
     row = twin.things()[1]
     assert (row.fill, row.time_ms, row.quality) == (0.6, 20, Quality.HISTORICAL)
     assert row.stock_g == {"grond": 300, "puin": 9}
+
+
+def test_a_node_moves_its_own_hubs_stock_and_no_others() -> None:
+    own = load(1, Direction.IN, 500)
+    stranger = own.model_copy(update={"identity": replace(own.identity, hub="H9")})
+    live, loaded = twin_of(), twin_of(movements=(own, stranger))
+    live.apply(Points.of(()), [own, stranger])
+    for twin in (live, loaded):
+        [zone_now] = [thing for thing in twin.things() if thing.thing == "H1-A"]
+        assert zone_now.stock_g == {"grond": 500}
 
 
 def test_a_late_reading_never_replaces_a_newer_one_and_of_equal_times_the_last_stands() -> None:

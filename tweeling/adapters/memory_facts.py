@@ -48,12 +48,12 @@ class MemoryFacts:
             return self._applied.get(source, 0)
 
     def balances(self, *, until_ms: int | None = None) -> Sequence[Balance]:
-        """Exact totals per zone and material, by zone and material."""
-        totals: dict[tuple[str, str], Balance] = {}
+        """Exact totals per hub, zone and material, in that order."""
+        totals: dict[tuple[str, str, str], Balance] = {}
         with self._lock:
             for row in self._order:
                 if until_ms is None or row.time_ms <= until_ms:
-                    key = (row.zone, row.material)
+                    key = (row.identity.hub, row.zone, row.material)
                     totals[key] = _add(totals.get(key, Balance(*key, 0, 0, 0, row.time_ms)), row)
         return [totals[key] for key in sorted(totals)]
 

@@ -104,6 +104,11 @@ def write_config(
     try:
         for folder in (directory, private, directory / "jetstream"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (private / "hub.json").exists():
+            # The hub's session goes with its name, or the broker would keep every message for who never comes again.
+            # Nothing is lost: what no hub has acknowledged, the nodes still hold.
+            shutil.rmtree(directory / "jetstream", ignore_errors=True)
+            (directory / "jetstream").mkdir(mode=0o700)
         hub = _credentials(private / "hub.json", username="hub", client_id=f"hub-{secrets.token_hex(16)}")
         files = {name: private / f"{name.hub}.{name.node}.json" for name in wanted}
         users = [_user(Credentials.load(hub), publish=_HUB_PUBLISHES, subscribe=_HUB_SUBSCRIBES)]

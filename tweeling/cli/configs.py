@@ -20,6 +20,7 @@ ORIGIN = "tweeling.local/demo"
 """The name of the demo's custody log."""
 
 _FILL_EVERY_S = 600
+_SKEW_S = 60
 _WRITTEN = "Written by `tweeling demo` at every start; changes are lost."
 
 
@@ -50,6 +51,8 @@ def hub(
     tables: dict[str, dict[str, object]] = {
         "broker": {"host": users.host, "port": users.port, "credentials": str(users.hub)},
         "clock": clock(clockwork),
+        # Clocks of machines may differ by a minute, whatever a minute is worth in the demo's time.
+        "ingest": {"skew_s": _SKEW_S * clockwork.story.speed},
         "ledger": ledger,
         "custody": {"origin": ORIGIN},
         "http": {"port": ports.http},

@@ -23,7 +23,7 @@ from tweeling.adapters import nats
 from tweeling.cli import configs, seeding
 from tweeling.cli.chain import Chain
 from tweeling.cli.installation import Clockwork, Installation, Ports, Story
-from tweeling.cli.summary import Observed, as_json
+from tweeling.cli.summary import Observed, as_json, since
 from tweeling.cli.supervisor import Supervisor, claim, free_port, listening
 from tweeling.cli.watch import Watch
 from tweeling.errors import ConfigError
@@ -86,12 +86,13 @@ def _live(
         python = [sys.executable, "-m"]
         hub = [*python, "tweeling", "up", str(installation.config)]
         owner.start("hub", hub, ready=lambda: listening(ports.http), within=60)
+        watch = Watch(installation, owner, chain_present=chain.contract is not None)
+        before = watch.look()
         edges = [
             owner.start(f"edge-{name}", [*python, "tweeling_edge", "run", str(installation.edge(name))]).name
             for name in configs.gateways(region)
         ]
         owner.start("partners", [*python, "tweeling", "demo-partners", "--data", str(installation.folder)])
-        watch = Watch(installation, owner, chain_present=chain.contract is not None)
         watch.gathered(len(edges), within=20)
         _greet(installation, ports, password, options, console)
         _watch(watch, clockwork, console, stop, options)
@@ -104,7 +105,7 @@ def _live(
             watch.seen = replace(watch.seen, ended=ended)
         owner.stop_all()
         clockwork.stop()
-        return watch.afterwards() if options.headless_s is not None else watch.seen
+        return since(before, watch.afterwards()) if options.headless_s is not None else watch.seen
 
 
 def _watch(watch: Watch, clockwork: Clockwork, console: Console, stop: threading.Event, options: Options) -> None:
@@ -159,6 +160,7 @@ def _load_history(installation: Installation, story: Story, console: Console, st
     with bootstrap.stores(config.load(installation.config)) as (store, _, facts):
         weeks = -(-(story.live_ms - story.start_ms) // seeding.WEEK_MS)
         if store.applied(seeding.SOURCE) >= weeks and facts.movements_applied(seeding.SOURCE) > weeks:
+            seeding.finish(store, facts)
             return True
         text = "  ··  three years of history"
         columns = (TextColumn(text), BarColumn(), TextColumn("{task.completed} of {task.total} weeks"))

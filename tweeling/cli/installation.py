@@ -116,6 +116,7 @@ class Clockwork:
         self._installation = installation
         self.story = story
         self.origin_real_ms = time.time_ns() // 1_000_000
+        self._ahead_ms = 0
         self.reserve()
 
     def now_ms(self) -> int:
@@ -125,8 +126,9 @@ class Clockwork:
 
     def reserve(self) -> None:
         """Promise that the next run starts later than anything this one tells in the next seconds."""
-        ahead = self.now_ms() + round(_AHEAD_S * 1000 * self.story.speed)
-        self._installation.keep(self.story.model_copy(update={"sim_ms": ahead}))
+        # The machine's clock may be set back; what was told is told.
+        self._ahead_ms = max(self._ahead_ms, self.now_ms() + round(_AHEAD_S * 1000 * self.story.speed))
+        self._installation.keep(self.story.model_copy(update={"sim_ms": self._ahead_ms}))
 
     def stop(self) -> None:
         """Every child has ended: the next run may start just here."""

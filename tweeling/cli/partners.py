@@ -19,6 +19,7 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tweeling import config
+from tweeling.adapters import secretfile
 from tweeling.adapters.clock import ScaledClock
 from tweeling.cli.configs import gateways, load_key, parties
 from tweeling.cli.installation import Installation
@@ -33,6 +34,7 @@ log = logging.getLogger("tweeling.partners")
 _SPACE = uuid.UUID("1d0a9d4e-8c1f-4a53-9a75-7f0f0a4f9a11")
 _ROAD_MS = 30 * 60_000  # a partner weighs and ships half an hour before the hub receives
 _TICK_S = 0.5
+_LATER = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 
 
 class Signed(NamedTuple):
@@ -152,15 +154,13 @@ class Partners:
                 "Tweeling-Signature": header,
             },
         )
-        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-            raise httpx.ReadError("the hub asks to come back later")
+        if answer.is_server_error or answer.status_code in _LATER:
+            raise httpx.ReadError(f"the hub answers {answer.status_code}")
         if answer.status_code not in {httpx.codes.CREATED, httpx.codes.CONFLICT}:
             log.error("claim.refused", extra={"status": answer.status_code, "reason": answer.text[:300]})
 
     def _remember(self, at: int) -> None:
-        fresh = self._cursor.with_suffix(".new")
-        fresh.write_text(str(at))
-        fresh.replace(self._cursor)
+        secretfile.write(self._cursor, str(at))
 
 
 def run_partners(folder: Path, stop: threading.Event) -> None:

@@ -38,7 +38,9 @@ def seed(store: TimeSeriesStore, facts: Facts, *, seed: int, start_ms: int, end_
 
 
 def finish(store: TimeSeriesStore, facts: Facts) -> None:
-    """Write down where the past ends: how many points it has, and behind which weighing claims begin."""
+    """Write down, once, where the past ends: how many points it has, and behind which weighing claims begin."""
+    if facts.get(CURSOR) is not None:
+        return
     facts.put(HISTORY, {"points": store.count()})
     last = 0
     while rows := facts.movements(after=last, limit=50_000):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+
+_TOTALS = ("readings_in", "readings_stored", "movements", "events_captured", "events_anchored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Observed:
     movements: int = 0
     events_captured: int = 0
     events_anchored: int = 0
+    events_pending: int = 0
     receipts_verified: int = 0
     forecasts: int = 0
     dashboard_answered: bool = False
@@ -34,6 +37,11 @@ class Observed:
     ended: Mapping[str, str] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)  # part -> what it said when it was last not well
     seconds: float = 0.0
+
+
+def since(before: Observed, seen: Observed) -> Observed:
+    """Take away what earlier runs had counted, so that this one is judged by its own."""
+    return replace(seen, **{name: getattr(seen, name) - getattr(before, name) for name in _TOTALS})
 
 
 def links(seen: Observed) -> tuple[Link, ...]:
@@ -49,7 +57,7 @@ def links(seen: Observed) -> tuple[Link, ...]:
     edges = sorted(part for part in seen.ended if part.startswith("edge-"))
     queued = f"{seen.readings_queued} readings wait in the outboxes"
     waiting = f"{seen.batches_waiting} batches wait in the journal"
-    pending = f"{seen.events_captured - seen.events_anchored} events are kept as pending"
+    pending = f"{seen.events_pending} events are kept as pending"
     return (
         judge("edge", not edges, f"{seen.readings_queued} readings queued", queued, *edges),
         judge("broker", seen.readings_in > 0, f"{seen.readings_in} readings through", queued, "broker"),
@@ -75,12 +83,12 @@ def links(seen: Observed) -> tuple[Link, ...]:
         judge(
             "chain",
             seen.chain_present and seen.events_anchored > 0,
-            f"{seen.events_anchored} of {seen.events_captured} events anchored",
+            f"{seen.events_anchored} events anchored, {seen.events_pending} pending",
             pending,
             "chain",
             "ledger",
         ),
-        judge("verify", seen.receipts_verified > 0, f"{seen.receipts_verified} receipts verified", pending),
+        judge("verify", seen.receipts_verified > 0, f"{seen.receipts_verified} receipts verified", pending, "verify"),
         judge("dashboard", seen.dashboard_answered, "answered", "the twin is kept", "hub"),
     )
 

@@ -116,7 +116,10 @@ class Watch:
     @staticmethod
     def _python(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", module, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 1, "", "no answer within a minute")
 
 
 def _merge(seen: Observed, status: dict[str, Any]) -> Observed:
@@ -129,6 +132,8 @@ def _merge(seen: Observed, status: dict[str, Any]) -> Observed:
         movements=counts["movements"],
         events_captured=counts["events_captured"],
         events_anchored=counts["events_anchored"],
+        events_pending=max(counts["events_captured"] - counts["events_anchored"], 0),
         forecasts=counts["forecasts"],
-        faults={part["part"]: part["detail"] for part in status["parts"] if not part["ok"]},
+        faults={name: why for name, why in seen.faults.items() if name == "verify"}
+        | {part["part"]: part["detail"] for part in status["parts"] if not part["ok"]},
     )

@@ -10,8 +10,9 @@ from tweeling.domain.telemetry import Movement
 
 
 class Balance(NamedTuple):
-    """Exact totals of one zone and material, in grams."""
+    """Exact totals of one zone and material, in grams. hub: whose node weighed, which is what broker rights prove."""
 
+    hub: str
     zone: str
     material: str
     in_g: int

@@ -112,8 +112,10 @@ class Claims:
 
     def run(self, stop: threading.Event) -> None:
         """Follow until stopped; what is unavailable is tried again at the next wake or after a second."""
-        while not stop.is_set():
-            self._wake.clear()
+        while True:
+            self._wake.clear()  # before the look at `stop`, or a wake to stop could be wiped away
+            if stop.is_set():
+                return
             try:
                 while self.step() == self._batch and not stop.is_set():
                     pass

@@ -12,7 +12,7 @@ import numpy as np
 
 from tweeling.domain.points import Points
 from tweeling.domain.telemetry import Movement
-from tweeling.errors import UnavailableError
+from tweeling.errors import InvariantError, UnavailableError
 from tweeling.ports.facts import Facts
 from tweeling.ports.journal import Batch, Journal
 from tweeling.ports.timeseries import TimeSeriesStore
@@ -122,6 +122,12 @@ class Projector:
 
     def _follow(self, stop: threading.Event) -> int:
         at = _Places(self._store.applied(SOURCE), self._facts.movements_applied(SOURCE))
+        if max(at) > (last := self._journal.last()):
+            raise InvariantError(
+                f"the stores have followed another journal: they are at batch {max(at)}, this one ends at {last}; "
+                "restore the journal that belongs to them, or start with empty stores",
+                field="journal",
+            )
         self._told = self._told or at
         self._through = min(*at, *self._told)
         while not stop.is_set() and (batches := self._journal.read(self._through, _AT_ONCE)):

@@ -61,6 +61,8 @@ class Status:
         self._custody = custody
         self._anchoring = anchoring
         self._forecaster = forecaster
+        names = ("readings_in", "readings_stored", "movements", "quarantined", "refused")
+        self._last = dict.fromkeys((*names, "events_captured", "events_anchored"), 0)
 
     def health(self) -> Sequence[PartNow]:
         """Every part: broker, ingest, store, log, ledger, forecast."""
@@ -76,20 +78,30 @@ class Status:
 
     def counts(self) -> dict[str, int]:
         """Totals since the beginning. readings_stored: points the store holds that are not loaded history."""
-        journal = self._journal.counts()
-        custody = self._custody.counts()
-        loaded = int(str((self._facts.get(HISTORY) or {}).get("points", 0)))
+        for ask in (self._journal_counts, self._stored, self._custody_counts):
+            try:
+                self._last.update(ask())
+            except UnavailableError:
+                continue  # what was last known stands, and `health` says who does not answer
         return {
-            "readings_in": journal["readings"],
-            "readings_stored": self._points.count() - loaded,
-            "batches_waiting": self._projector.status().lag,
-            "movements": journal["movements"],
-            "quarantined": journal["quarantined"],
-            "refused": journal["refused"],
-            "events_captured": custody["events"],
-            "events_anchored": custody["anchored"],
+            **self._last,
+            "batches_waiting": max(self._projector.status().lag, 0),
             "forecasts": self._forecaster.made,
         }
+
+    def _journal_counts(self) -> dict[str, int]:
+        counts = self._journal.counts()
+        return {"readings_in": counts["readings"]} | {
+            key: counts[key] for key in ("movements", "quarantined", "refused")
+        }
+
+    def _stored(self) -> dict[str, int]:
+        loaded = int(str((self._facts.get(HISTORY) or {}).get("points", 0)))
+        return {"readings_stored": self._points.count() - loaded}
+
+    def _custody_counts(self) -> dict[str, int]:
+        counts = self._custody.counts()
+        return {"events_captured": counts["events"], "events_anchored": counts["anchored"]}
 
     def _ingest(self, line: Line) -> PartNow:
         counts = self._journal.counts()

@@ -40,7 +40,7 @@ class Twin:
         self._changes = Changes()
         self._region = Region(hubs=(), zones=(), materials=(), tenants=(), flows=())
         self._levels: dict[tuple[str, str], _Level] = {}
-        self._stock: dict[str, dict[str, int]] = {}
+        self._stock: dict[tuple[str, str], dict[str, int]] = {}
         self._nodes: dict[tuple[str, str], NodeNow] = {}
         self._things: tuple[ThingNow, ...] | None = None
 
@@ -50,9 +50,9 @@ class Twin:
         Raises UnavailableError while a store does not answer; then nothing has changed.
         """
         region = self._facts.region()
-        stock: dict[str, dict[str, int]] = {}
+        stock: dict[tuple[str, str], dict[str, int]] = {}
         for row in self._facts.balances():
-            stock.setdefault(row.zone, {})[row.material] = row.in_g - row.out_g
+            stock.setdefault((row.hub, row.zone), {})[row.material] = row.in_g - row.out_g
         newest = self._store.latest()
         with self._lock:
             self._region, self._stock, self._levels = region, stock, {}
@@ -122,10 +122,11 @@ class Twin:
                 self._levels[place] = level
 
     def _move(self, movement: Movement) -> None:
-        stock = self._stock.get(movement.zone, _NOTHING)
+        place = movement.identity.hub, movement.zone  # a node moves its own hub's stock and no other's
+        stock = self._stock.get(place, _NOTHING)
         came = movement.net_g if movement.direction is Direction.IN else -movement.net_g
         # A new dict, since the one before may be in somebody's hands.
-        self._stock[movement.zone] = {**stock, movement.material: stock.get(movement.material, 0) + came}
+        self._stock[place] = {**stock, movement.material: stock.get(movement.material, 0) + came}
 
     def _now(self) -> Iterable[ThingNow]:
         others = dict(self._levels)
@@ -137,7 +138,7 @@ class Twin:
 
     def _thing(self, hub: str, thing: str, name: str, level: _Level | None, capacity_m3: float | None) -> ThingNow:
         time_ms, fill, quality = level or _UNKNOWN
-        return ThingNow(hub, thing, name, fill, time_ms, quality, self._stock.get(thing, _NOTHING), capacity_m3)
+        return ThingNow(hub, thing, name, fill, time_ms, quality, self._stock.get((hub, thing), _NOTHING), capacity_m3)
 
 
 def _level(points: Points, at: int) -> _Level:

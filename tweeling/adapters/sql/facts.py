@@ -57,21 +57,22 @@ class SqlFacts:
             return _applied(connection, source)
 
     def balances(self, *, until_ms: int | None = None) -> Sequence[Balance]:
-        """Exact totals per zone and material, by zone and material."""
+        """Exact totals per hub, zone and material, in that order."""
         at, came = MOVEMENT.c, MOVEMENT.c.direction == Direction.IN.value
         query = sa.select(
+            at.hub,
             at.zone,
             at.material,
             sa.func.sum(sa.case((came, at.net_g), else_=0)),
             sa.func.sum(sa.case((came, 0), else_=at.net_g)),
             sa.func.count(),
             sa.func.max(at.time_ms),
-        ).group_by(at.zone, at.material)
+        ).group_by(at.hub, at.zone, at.material)
         if until_ms is not None:
             query = query.where(at.time_ms <= until_ms)
         with self._records.read() as connection:
             rows = connection.execute(query).all()
-        return sorted(Balance(zone, material, *map(int, sums)) for zone, material, *sums in rows)
+        return sorted(Balance(hub, zone, material, *map(int, sums)) for hub, zone, material, *sums in rows)
 
     def movements(self, *, after: int = 0, limit: int = 100, hub: str | None = None) -> Sequence[tuple[int, Movement]]:
         """Movements in the order they were applied, behind row number `after`."""
