@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tweeling.cli.installation import Clockwork, Installation, monday_morning, toml
+from tweeling.cli.installation import Clockwork, Installation, monday_morning, toml, working_hour
 from tweeling.cli.main import seconds
 from tweeling.errors import ConfigError
 
@@ -38,6 +38,21 @@ def test_a_clock_that_is_set_back_takes_nothing_back(tmp_path: Path, monkeypatch
     monkeypatch.setattr("time.time_ns", lambda: (clockwork.origin_real_ms - 10_000) * 1_000_000)
     clockwork.reserve()
     assert installation.story(seed=1, speed=600).sim_ms >= promised
+
+
+@pytest.mark.parametrize(
+    ("stopped", "starts"),
+    [
+        ("2026-11-24T10:30:00+01:00", "2026-11-24T10:30:00+01:00"),
+        ("2026-11-24T19:00:00+01:00", "2026-11-25T07:00:00+01:00"),
+        ("2026-11-24T03:00:00+01:00", "2026-11-24T07:00:00+01:00"),
+        ("2026-11-27T16:00:00+01:00", "2026-11-30T07:00:00+01:00"),  # a Friday afternoon
+        ("2026-03-28T12:00:00+01:00", "2026-03-30T07:00:00+02:00"),  # over the change of clocks
+    ],
+)
+def test_a_demo_opens_when_the_hubs_do(stopped: str, starts: str) -> None:
+    as_ms = [round(datetime.fromisoformat(text).timestamp() * 1000) for text in (stopped, starts)]
+    assert working_hour(as_ms[0]) == as_ms[1]
 
 
 def test_a_demo_that_was_stopped_goes_on_just_there(tmp_path: Path) -> None:

@@ -92,7 +92,9 @@ class Installation:
         """Read what this demo is, or begin a new one: three years up to last Monday morning, then live."""
         if self._story.exists():
             try:
-                return Story.model_validate_json(self._story.read_bytes()).model_copy(update={"speed": speed})
+                story = Story.model_validate_json(self._story.read_bytes())
+                # A demo that opens on a closed yard shows nothing; the edge agents tell what they slept through.
+                return story.model_copy(update={"speed": speed, "sim_ms": working_hour(story.sim_ms)})
             except ValidationError as exc:
                 raise ConfigError(
                     "is no demo", source=str(self._story), remedy="Choose another --data, or remove the folder"
@@ -140,6 +142,17 @@ def monday_morning(now: datetime) -> datetime:
     local = now.astimezone(_LOCAL)
     monday = (local - timedelta(days=local.weekday())).replace(hour=7, minute=0, second=0, microsecond=0)
     return monday if monday <= local else monday - timedelta(days=7)
+
+
+def working_hour(time_ms: int) -> int:
+    """Keep a time at which hubs work for a few hours to come, else find the next weekday's seven o'clock."""
+    local = datetime.fromtimestamp(time_ms / 1000, _LOCAL)
+    if local.weekday() < 5 and 7 <= local.hour < 16:
+        return time_ms
+    morning = local.replace(hour=7, minute=0, second=0, microsecond=0)
+    while morning <= local or morning.weekday() >= 5:
+        morning += timedelta(days=1)
+    return round(morning.timestamp() * 1000)
 
 
 def toml(tables: dict[str, dict[str, object]], comment: str) -> str:
