@@ -38,7 +38,7 @@ fmt: setup-dev ## bring the code into form
 contracts: setup-dev chain ## compile the contracts into the package
 	@$(BIN)/python contracts/build.py
 
-dist: setup-dev ## build wheel and source archive
+dist: setup-dev ## build the wheel
 	@$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 constraints: setup-dev ## write down the versions that are installed

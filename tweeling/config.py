@@ -25,7 +25,6 @@ class BrokerSettings(Section):
         default=Path("secrets/broker/hub.json"), description="JSON file with username and password"
     )
     client_id: str = "tweeling-hub"
-    tls_ca: Path | None = None
 
 
 class ClockSettings(Section):
@@ -117,7 +116,8 @@ class Settings(BaseSettings):
 def load(path: Path) -> Settings:
     """Read a hub's settings, or raise ConfigError naming the file, the field and what it should be."""
     if not path.is_file():
-        raise ConfigError("no such file", source=str(path), remedy="`tweeling demo` or `tweeling init` writes one")
+        what = "is a folder, not a file" if path.is_dir() else "no such file"
+        raise ConfigError(what, source=str(path), remedy="`tweeling demo` writes one")
     try:
 
         class FromFile(Settings):

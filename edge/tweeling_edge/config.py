@@ -227,7 +227,11 @@ def _place(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[str, str
             continue
         name += f".{part}" if name else part
         fields = [known.model_fields[part] for known in models if part in known.model_fields]
-        expected = (fields[0].description or "") if fields else f"one of {', '.join(models[0].model_fields)}"
+        expected = (
+            (fields[0].description or "")
+            if fields
+            else (f"one of {', '.join(models[0].model_fields)}" if models else expected)
+        )
         models = _models(fields[0].annotation) if fields else models
     return name, expected
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support_ingest import EPOCH, NOW, arrival, reading, weighing
 
+from tweeling.adapters.intake import KEEP, Keep
 from tweeling.adapters.journal import SqliteJournal
 from tweeling.adapters.memory_journal import MemoryJournal
 from tweeling.domain.telemetry import Quality
@@ -17,13 +19,21 @@ N1 = NodeEpoch("H1", "n1", EPOCH)
 
 
 @pytest.fixture(params=["sqlite", "memory"])
-def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]:
-    made: Callable[[], Journal] = (
-        MemoryJournal if request.param == "memory" else lambda: SqliteJournal(tmp_path / "journal.sqlite")
-    )
-    opened = made()
-    yield opened
-    opened.close()
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[Keep], Journal]]:
+    with ExitStack() as opened:
+
+        def made(keep: Keep) -> Journal:
+            path = tmp_path / "journal.sqlite"
+            return opened.enter_context(
+                closing(MemoryJournal(keep=keep) if request.param == "memory" else SqliteJournal(path, keep=keep))
+            )
+
+        yield made
+
+
+@pytest.fixture
+def journal(make: Callable[[Keep], Journal]) -> Journal:
+    return make(KEEP)
 
 
 def same(one: Batch, other: Batch) -> bool:
@@ -131,10 +141,11 @@ def test_a_seq_announced_as_dropped_is_kept_when_it_comes_after_all(journal: Jou
 
 
 def test_the_last_possible_seq_is_a_seq(journal: Journal) -> None:
-    last = 2**63 - 1
-    journal.commit([arrival({last: [weighing()]}, dropped=((1, last - 1, "gone"),))], [], recorded_ms=NOW)
+    last, many = 2**53 - 1, 2**40
+    sent = arrival({last: [weighing()]}, dropped=((last - many, last - 1, "gone"),))
+    journal.commit([sent], [], recorded_ms=NOW)
     settled = journal.settled(N1)
-    assert (settled.committed.ranges, settled.dropped.ranges) == (((last, last),), ((1, last - 1),))
+    assert (settled.committed.ranges, settled.dropped.ranges) == (((last, last),), ((last - many, last - 1),))
 
 
 def test_suspects_are_kept_as_they_came_and_the_same_one_only_counts(journal: Journal) -> None:
@@ -146,6 +157,21 @@ def test_suspects_are_kept_as_they_came_and_the_same_one_only_counts(journal: Jo
     assert (oldest.suspect, oldest.seen, oldest.recorded_ms) == (odd, 3, NOW)
     assert journal.counts()["quarantined"] == 4
     assert [each.id for each in journal.quarantine(limit=1)] == [newest.id]
+
+
+@pytest.mark.parametrize("keep", [Keep(rows=3), Keep(bytes=3 * 8)])
+def test_of_quarantine_the_newest_are_kept_and_those_that_go_are_counted(
+    keep: Keep, make: Callable[[Keep], Journal]
+) -> None:
+    journal = make(keep)
+    for number in range(4):
+        journal.commit([], [Suspect("t", b"%03d" % number, "why!")], recorded_ms=NOW)
+    journal.commit([], [Suspect("t", b"%03d" % number, "why!") for number in range(3, 6)], recorded_ms=NOW)
+    kept = journal.quarantine()
+    assert [(each.suspect.payload, each.seen) for each in kept] == [(b"005", 1), (b"004", 1), (b"003", 2)]
+    assert len({each.id for each in kept}) == 3
+    counts = journal.counts()
+    assert (counts["quarantined"], counts["quarantine_dropped"]) == (7, 3)
 
 
 def test_batches_are_read_back_in_order_behind_a_number(journal: Journal) -> None:

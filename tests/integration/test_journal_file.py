@@ -4,16 +4,21 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support_ingest import EPOCH, NOW, arrival, reading, weighing
+from support_ingest import EPOCH, NOW, HandClock, arrival, message, reading, weighing
 
+from tweeling.adapters.intake import Keep
 from tweeling.adapters.journal import SqliteJournal
 from tweeling.domain.telemetry import Quality
-from tweeling.errors import ConfigError, RejectedError, UnavailableError
-from tweeling.ports.journal import Batch, NodeEpoch, Suspect
+from tweeling.errors import ConfigError, InvariantError, RejectedError, UnavailableError
+from tweeling.ports.inbox import Message
+from tweeling.ports.journal import Arrival, Batch, NodeEpoch, Suspect
+from tweeling.services.ingest import Ingest
+from tweeling.wire.envelope import Decoded
 
 N1 = NodeEpoch("H1", "n1", EPOCH)
 
@@ -102,6 +107,28 @@ def test_a_full_disk_keeps_nothing_of_the_commit_and_takes_it_again_later(path: 
         assert (batch.number, len(batch.movements)) == (2, 58 * 20)
 
 
+def test_a_commit_that_took_effect_but_reported_an_error_leaves_no_hole(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(path) as journal:
+        journal.commit([arrival({1: [reading()]})], [], recorded_ms=NOW)
+        honest = journal._writer.transaction
+
+        @contextmanager
+        def lost_answer() -> Iterator[sqlite3.Connection]:
+            with honest() as db:
+                yield db
+            raise UnavailableError("disk I/O error")
+
+        monkeypatch.setattr(journal._writer, "transaction", lost_answer)
+        with pytest.raises(UnavailableError):
+            journal.commit([arrival({2: [reading()]})], [], recorded_ms=NOW)
+        monkeypatch.undo()
+        assert journal.commit([arrival({2: [reading()]})], [], recorded_ms=NOW) is None
+        journal.commit([arrival({3: [reading()]})], [], recorded_ms=NOW)
+        assert [batch.number for batch in journal.read(0, 10)] == [1, 2, 3]
+
+
 def test_a_damaged_file_is_named_with_its_remedy(path: Path) -> None:
     path.write_bytes(b"no database at all, however long one looks at it" * 100)
     with pytest.raises(ConfigError, match=r"journal\.sqlite: is damaged .* set the file .* aside"):
@@ -157,3 +184,57 @@ def test_what_keeps_up_is_not_decoded_again(path: Path) -> None:
         made = journal.commit([arrival({1: [reading()]})], [], recorded_ms=NOW)
         assert journal.read(0, 5)[0] is made
         np.testing.assert_array_equal(journal.read(0, 5)[0].points.values, [0.5])
+
+
+def test_a_total_that_is_full_stays_so_and_blocks_nothing(path: Path) -> None:
+    with opened(path) as journal:
+        for full in (2**63 - 1, 2**53 - 1):
+            journal._writer.open().execute("UPDATE total SET value = ? WHERE name = 'dropped'", (full,))
+            sent = arrival({5: [reading()]}, epoch=f"{full:016x}", dropped=((1, 4, "quota"),))
+            assert journal.commit([sent], [], recorded_ms=NOW) is not None
+            assert journal.counts()["dropped"] == 2**53 - 1
+
+
+@pytest.mark.parametrize("odd", [{"net_g": -1}, {"net_g": 2**63}, {"material": "\ud800"}])
+def test_content_that_no_file_keeps_is_no_trouble_of_the_disk(path: Path, odd: dict[str, object]) -> None:
+    with opened(path) as journal:
+        with pytest.raises(InvariantError, match="journal: cannot be kept"):
+            journal.commit([_impossible(odd)], [], recorded_ms=NOW)
+        assert not any(journal.settled(N1))
+        assert journal.commit([arrival({1: [reading()]})], [], recorded_ms=NOW) is not None
+
+
+def test_one_message_that_cannot_be_kept_is_quarantined_and_blocks_no_other(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = [message({1: [weighing()]}, node=node) for node in ("n1", "n2", "n3")]
+    monkeypatch.setattr("tweeling.services.ingest.decode", lambda topic, payload, **_: _decoded(topic.node, payload))
+    with opened(path) as journal:
+        outcome = Ingest(journal, HandClock()).handle([*sent, Message("junk", b"x")])
+        assert outcome.batch is not None
+        assert [answer.topic for answer in outcome.answers] == ["tweeling/v1/H1/n1/ack", "tweeling/v1/H1/n3/ack"]
+        assert [each.topic for each in outcome.suspects] == ["junk", sent[1].topic]
+        kept = {each.suspect.payload: each.suspect.reason for each in journal.quarantine()}
+        assert set(kept) == {b"x", sent[1].payload}
+        assert "cannot be kept" in kept[sent[1].payload]
+        assert journal.counts()["movements"] == 2
+
+
+def test_quarantine_is_measured_again_when_the_journal_is_opened_again(path: Path) -> None:
+    for number in range(5):
+        with closing(SqliteJournal(path, keep=Keep(bytes=17))) as journal:
+            journal.commit([], [Suspect("t", b"%d" % number, "\u00e9")], recorded_ms=NOW)
+            assert len(journal.quarantine()) == min(number + 1, 4)
+
+
+def _impossible(odd: dict[str, object], sent: Arrival | None = None) -> Arrival:
+    """An arrival whose weighing the border would never let in."""
+    sent = sent or arrival({1: [weighing()]})
+    movements = tuple(each.model_copy(update=odd) for each in sent.decoded.movements)
+    return sent._replace(decoded=replace(sent.decoded, movements=movements))
+
+
+def _decoded(node: str, payload: bytes) -> Decoded:
+    sent = arrival({1: [weighing()]}, node=node)
+    assert sent.payload == payload
+    return (_impossible({"net_g": 2**63}, sent) if node == "n2" else sent).decoded

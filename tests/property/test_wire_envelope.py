@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import cbor2
-from hypothesis import example, given
+import pytest
+from hypothesis import example, given, reject
 from hypothesis import strategies as st
 from support_ingest import EPOCH, NOW, SKEW
 
+from tweeling.domain.cborscan import check
 from tweeling.errors import WireError
 from tweeling.wire import senml, topics
 from tweeling.wire.ack import Ack, State
@@ -49,7 +51,7 @@ def envelopes(draw: st.DrawFn) -> tuple[Envelope, list[senml.Resolved]]:
         node="n1",
         epoch=draw(st.from_regex(r"[0-9a-f]{16}", fullmatch=True)),
         runs=tuple(runs),
-        low=draw(st.integers(1, 2**63 - 1)),
+        low=draw(st.integers(1, 2**53 - 1)),
         dropped=tuple((first, first + more, why) for first, more, why in draw(DROPPED)),
         ask=draw(st.booleans()),
         pack=senml.encode(records),
@@ -119,6 +121,37 @@ def test_any_bytes_mean_something_or_are_refused(payload: bytes) -> None:
             continue
 
 
+@given(JSONISH, st.booleans())
+def test_plain_cbor_passes_the_scan_and_any_cut_or_longer_one_does_not(body: object, as_map: bool) -> None:
+    payload = cbor2.dumps({"a": body} if as_map else [body])
+    try:
+        check(payload, max_depth=16, max_keys=64, floats=True)
+    except ValueError:  # an integer over 64 bits is a tag, and nothing else may be wrong
+        assert b"\xc2" in payload or b"\xc3" in payload
+        return
+    for wrong in (*(payload[:size] for size in range(len(payload))), payload + b"\x00"):
+        with pytest.raises(ValueError, match="CBOR"):
+            check(wrong, max_depth=16, max_keys=64, floats=True)
+
+
+@given(st.binary(max_size=40))
+def test_whatever_passes_the_scan_holds_plain_values(payload: bytes) -> None:
+    try:
+        check(payload, max_depth=4, max_keys=3, floats=False)
+        body = cbor2.loads(payload)
+    except (ValueError, cbor2.CBORDecodeError):
+        return
+    todo = [body]
+    while todo:
+        each = todo.pop()
+        assert type(each) in {int, str, bytes, list, dict, bool, type(None)}
+        if isinstance(each, dict):
+            assert all(type(key) in {int, str} for key in each)
+            todo += each.values()
+        elif isinstance(each, list):
+            todo += each
+
+
 @given(SKETCHES)
 def test_any_map_in_cbor_means_something_or_is_refused(body: dict[str, Any]) -> None:
     settle(cbor2.dumps(body))
@@ -132,7 +165,12 @@ def test_any_map_in_json_means_something_or_is_refused(body: dict[str, Any]) -> 
 @given(st.lists(RECORDS, min_size=1, max_size=5))
 def test_any_pack_refuses_seq_by_seq(pack: list[Any]) -> None:
     body = {"v": 1, "node": "n1", "epoch": EPOCH, "runs": [[1, len(pack), 1]], "pack": pack}
-    decoded = decode(TOPIC, cbor2.dumps(body), now_ms=NOW, skew_ms=SKEW)
+    payload = cbor2.dumps(body)
+    try:
+        check(payload, max_depth=8, max_keys=64, floats=True)
+    except ValueError:  # a huge number, say
+        reject()
+    decoded = decode(TOPIC, payload, now_ms=NOW, skew_ms=SKEW)
     assert len(decoded.accepted) + len(decoded.refused) == len(pack)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tweeling.domain.canonical import cbor, jcs, parse_cbor, parse_json
@@ -25,11 +27,49 @@ def test_what_would_change_when_written_again_is_refused_by_its_path(text: str, 
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[1,]", "NaN", '{"a":Infinity}', b"\xff\xfe{}", "[" * 100_000, '{"a":' * 70 + "1" + "}" * 70]
+    "text",
+    [
+        "{",
+        "[1,]",
+        "NaN",
+        '{"a":Infinity}',
+        b"\xff\xfe{}",
+        b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16-le"),
+        '{"a":1}'.encode("utf-16"),
+        '{"a":1}'.encode("utf-32-be"),
+        "[" * 100_000,
+        '{"a":' * 70 + "1" + "}" * 70,
+        f"1e{'0' * 5000}1",
+        f"1e{'0' * 20}1",
+        "1" * 5000,
+        f"0.{'0' * 400}",
+    ],
 )
 def test_what_is_no_strict_json_is_refused(text: str) -> None:
     with pytest.raises(InvariantError):
         parse_json(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + "[]," * 65 + '"' + '\\"' * 500_000,
+        "[" + "[]," * 65 + '"' + '\\"' * 500_000 + "\\",
+        '"' + '\\"[' * 333_000,
+        f'{{"{"n" * 500_000}":[{"0," * 250_000}0.12345678901234567891]}}',
+    ],
+    ids=["unterminated", "cut in an escape", "brackets inside", "a long name over a long list"],
+)
+def test_a_megabyte_made_to_be_slow_is_refused_at_once(text: str) -> None:
+    before = time.process_time()
+    with pytest.raises(InvariantError):
+        parse_json(text)
+    assert time.process_time() - before < 0.5
+
+
+def test_brackets_in_a_string_are_no_nesting() -> None:
+    assert parse_json('["' + '[\\"{' * 100 + '"]') == ['["{' * 100]
 
 
 @pytest.mark.parametrize(
@@ -72,8 +112,22 @@ def test_only_the_deterministic_encoding_of_a_value_is_read() -> None:
         b"\xf7",  # undefined
         b"\xd9\x01\x02\x81\x01",  # a set
         b"\xc4\x82\x01\x02",  # a decimal fraction
+        b"\xa1\x41\x00\x01",  # bytes for a key
+        b"\xa1\xc2\x49\x01" + bytes(8) + b"\x01",  # a huge number for a key
+        b"\xc4\x82\x1a\x3b\x9a\xca\x00\x01",  # 10^1,000,000,000
         b"",
     ):
         with pytest.raises(VerificationError) as refused:
             parse_cbor(other, field="x")
         assert refused.value.field == "x"
+
+
+def test_keys_made_to_collide_are_refused_before_anything_is_built_of_them() -> None:
+    # Negative and positive integers that are equal modulo 2^61 - 1 have one hash in Python.
+    modulus = 2**61 - 1
+    pairs = b"".join(b"\xc2\x4f" + (number * modulus).to_bytes(15) + b"\x00" for number in range(1, 20_001))
+    data = b"\xb9" + (20_000).to_bytes(2) + pairs
+    before = time.process_time()
+    with pytest.raises(VerificationError):
+        parse_cbor(data, field="x")
+    assert time.process_time() - before < 0.2

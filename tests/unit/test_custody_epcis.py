@@ -90,6 +90,15 @@ def test_a_summary_says_what_when_and_how_much() -> None:
         ({"eventTime": "2026-11-24T08:00:00"}, "eventTime"),
         ({"eventTime": "2026-13-24T08:00:00Z"}, "eventTime"),
         ({"eventTime": 5}, "eventTime"),
+        ({"eventTime": "9999-12-31T23:59:59-14:00"}, "eventTime"),
+        ({"eventTime": "0001-01-01T00:00:00+14:00"}, "eventTime"),
+        ({"eventTime": "1970-01-01T00:59:59+01:00"}, "eventTime"),
+        ({"eventTime": "2199-12-31T23:30:00-01:00"}, "eventTime"),
+        ({"eventTime": "2026-11-24T08:00:00.\u0661Z"}, "eventTime"),
+        ({"recordTime": "9999-12-31T23:59:59-14:00"}, "recordTime"),
+        ({"quantityList": [{"epcClass": LOT, "quantity": 1e308, "uom": "TNE"}]}, "quantityList[0].quantity"),
+        ({"quantityList": [{"epcClass": LOT, "quantity": 1e12, "uom": "TNE"}]}, "quantityList"),
+        ({"quantityList": [{"epcClass": LOT, "quantity": 6e8, "uom": "TNE"}] * 2}, "quantityList"),
         ({"eventTimeZoneOffset": "+15:00"}, "eventTimeZoneOffset"),
         ({"eventTimeZoneOffset": None}, "eventTimeZoneOffset"),
         ({"action": "LOOK"}, "action"),
@@ -131,6 +140,20 @@ def test_a_malformed_member_is_refused_by_its_path(changes: dict[str, Any], path
 def test_an_event_that_cannot_be_is_refused(event: dict[str, Any]) -> None:
     with pytest.raises(InvariantError):
         epcis.parse(encode(event))
+
+
+def test_the_edges_of_time_and_mass_are_taken() -> None:
+    for text, time_ms in (("1969-12-31T23:00:00-01:00", 0), ("2200-01-01T00:59:59.999+01:00", 7_258_118_399_999)):
+        assert epcis.parse(encode(shipping(eventTime=text)))[0].summary.time_ms == time_ms
+    most = [{"epcClass": LOT, "quantity": 1e9, "uom": "TNE"}]
+    assert epcis.parse(encode(shipping(quantityList=most)))[0].summary.mass_g == 10**15
+
+
+def test_a_member_that_is_null_is_summed_up_as_absent() -> None:
+    nothing = [{"epcClass": LOT, "quantity": None, "uom": "KGM"}]
+    body = json.dumps(shipping(quantityList=nothing) | {"bizStep": None}).encode()
+    summary = epcis.parse(body)[0].summary
+    assert (summary.biz_step, summary.mass_g) == ("", None)
 
 
 def test_extensions_pass_under_uri_or_curie() -> None:

@@ -70,11 +70,13 @@ def test_receipts_of_different_hidden_values_differ_in_nothing_but_chance() -> N
         bench.integrate()
         shown = receipt.read(_receipt(bench, "sourceList"))
         sizes.add(len(shown.encode()))
-        assert {item.name: item.value for item in shown.disclosures if item.name != "/captured"} == {
+        lot = next(item for item in shown.disclosures if item.name == "/lot/1")
+        assert set(json.loads(lot.value)) == {"id", "key", "previous"}
+        known = {"/captured", "/lot/1"}  # the time and the hash of a random key
+        assert {item.name: item.value for item in shown.disclosures if item.name not in known} == {
             name: jcs(value).decode() for name, value in _event(supplier).items() if name != "sourceList"
         } | {
             "/submitter": '{"by":"T1","signed":true}',
-            "/lot/1": json.dumps({"id": LOT, "previous": None}, separators=(",", ":")),
         }
     assert len(sizes) == 1
 
@@ -92,6 +94,35 @@ def test_whatever_is_computed_from_a_hidden_member_is_hidden_with_it() -> None:
     assert everything - shown == {"quantityList", disclosure.JCS, disclosure.SIGNATURE, "eventID", "/lot/1"}
     shown = {item.name for item in receipt.read(bench.custody.receipt(nine, redact=["/captured"])).disclosures}
     assert everything - shown == {"/captured"}
+
+
+@pytest.mark.parametrize(
+    ("event_id", "hidden"),
+    [
+        ("ni:///sha-256;f4OxZX_x_FO5LcGBSKHWXfwtSx-j1ncoSt3SABJtkGk", True),
+        ("NI:///sha-256;short", True),
+        ("Ni:///sha-256;short", True),
+        ("urn:x:{hex}", True),
+        ("URN:X:{HEX}", True),
+        ("https://id.example/{b64}", True),
+        ("urn:x:{b64std}=", True),
+        ("urn:uuid:6b1c0000-0000-4000-8000-000000000001", False),
+        ("https://id.example/events/2026/11/24/17", False),
+    ],
+)
+def test_an_event_id_that_is_a_hash_in_any_form_goes_with_what_it_would_betray(event_id: str, *, hidden: bool) -> None:
+    raw = hashlib.sha256(jcs(_event(SUPPLIERS[0], eventID=None))).digest()
+    event_id = event_id.format(
+        hex=raw.hex(),
+        HEX=raw.hex().upper(),
+        b64=disclosure.b64(raw),
+        b64std=base64.b64encode(raw).decode().rstrip("="),
+    )
+    bench = Bench()
+    bench.capture(_event(SUPPLIERS[0], eventID=event_id))
+    bench.integrate()
+    shown = {item.name for item in receipt.read(bench.custody.receipt(event_id, redact=["sourceList"])).disclosures}
+    assert ("eventID" not in shown) is hidden
 
 
 def test_a_field_that_is_not_there_cannot_be_redacted() -> None:
@@ -129,7 +160,7 @@ def test_nothing_readable_stands_in_an_entry() -> None:
     bench.capture(shipping())
     (item,) = bench.store.entries(0, 1)
     text = item.entry[item.entry.index(b"epcis/1") + 7 :]
-    for word in ("shipping", "T1", LOT, "urn:", base64.b64encode(b"urn:").decode()):
+    for word in ("shipping", "party:T1", LOT, "urn:", base64.b64encode(b"urn:").decode()):
         assert word.encode() not in text
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from support_ingest import EPOCH, NOW, HandClock, message, reading, weighing
 
 from tweeling.adapters.memory_journal import MemoryJournal
@@ -186,3 +187,19 @@ def test_an_answer_stays_small_however_torn_the_ranges_are() -> None:
     (ack,) = bench.acks(message({}, ask=True))
     assert len(ack.committed) == 1000
     assert ack.committed[-1] == (3999, 3999)
+
+
+def test_of_epochs_with_a_gap_the_oldest_is_forgotten_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tweeling.services.ingest._MAX_WATCHED", 3)
+    bench = Bench()
+    for epoch in range(5):
+        bench.acks(message({1: [reading()], 3: [reading()]}, epoch=f"{epoch:016x}"))
+    bench.seconds = 2.0
+    assert [int(answer.ack.epoch, 16) for answer in bench.ingest.gaps()] == [2, 3, 4]
+
+
+def test_a_presence_message_that_no_screen_could_show_is_quarantined() -> None:
+    bench = Bench()
+    state = b'{"online":true,"since_ms":999999999999999999999999999999,"epoch":"00000000000000aa"}'
+    outcome = bench.ingest.handle([Message("tweeling/v1/H1/n1/state", state)])
+    assert (bench.ingest.nodes(), len(outcome.suspects)) == ((), 1)

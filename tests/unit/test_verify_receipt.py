@@ -13,7 +13,7 @@ from support_custody import LOG_ID, LOT, ORIGIN, Bench, private_key, public_key,
 
 from tweeling.domain import cose, entry, merkle, note, receipt
 from tweeling.domain.canonical import cbor
-from tweeling.domain.disclosure import b64
+from tweeling.domain.disclosure import b64, key_hash
 from tweeling.domain.log import Anchor, Disclosure
 from tweeling.errors import UndecidedError, VerificationError
 from tweeling.services.anchoring import Anchoring, Batching
@@ -234,13 +234,75 @@ def test_a_partner_s_signature_is_checked_where_the_whole_event_is_shown() -> No
 
     assert verify(_log_of_one(members, whole, by, signature(b'{"a":1}')), [_bench().trust]).signed_by == "T1"
     assert _refused(_log_of_one(members, whole, by, signature(b'{"a":2}'))) == "/signature"
+    alone = verify(_log_of_one(members, whole, signature(b'{"a":1}')), [_bench().trust])
+    assert (alone.signed_by, alone.signed_key) == (None, public_key("T1"))
+    assert _refused(_log_of_one(members, whole, signature(b'{"a":2}'))) == "/signature"
+    assert _refused(_log_of_one(members, _field("/submitter", '{"by":"T1"}'))) == "/submitter"
     unsigned = _field("/submitter", '{"by":"cli","signed":false}')
     assert _refused(_log_of_one(members, whole, unsigned, signature(b'{"a":1}'))) == "/signature"
 
 
-def test_a_lot_s_key_must_make_the_link_that_stands_in_the_entry() -> None:
-    lot = _field("/lot/1", f'{{"id":"{LOT}","previous":null}}')
+def _words(*leave_out: str) -> str:
+    read = receipt.read(_receipt())
+    shown = tuple(item for item in read.disclosures if item.name not in leave_out)
+    return verify(replace(read, disclosures=shown).encode(), [_bench().trust]).signed
+
+
+def test_the_words_on_the_signature_say_no_more_and_no_less_than_is_known() -> None:
+    key = sha256(public_key("T1")).hexdigest()[:16]
+    assert _words() == f"signed by T1 with key {key} (the log's word for the name)"
+    assert _words("/signature") == "the log says T1 signed it; the signature is not shown"
+    assert _words("bizStep") == "the log says T1 signed it; the event is not shown whole, so nobody can check"
+    assert _words("/submitter") == f"signed with key {key}; whose it is, is not shown"
+    assert _words("/submitter", "/signature") == "who brought it in is not shown"
+    cli = verify(_log_of_one(_field("/submitter", '{"by":"cli","signed":false}')), [_bench().trust])
+    assert cli.signed == "not signed: brought in by cli"
+    sly = verify(
+        _log_of_one(_field("/submitter", '{"by":"T1, whose key was checked","signed":true}')), [_bench().trust]
+    )
+    assert sly.signed == 'the log says "T1, whose key was checked" signed it; the signature is not shown'
+
+
+def _lot(number: int, key: bytes, previous: str = "null") -> Disclosure:
+    return _field(f"/lot/{number}", f'{{"id":"{LOT}{number}","key":"{b64(key_hash(key))}","previous":{previous}}}')
+
+
+def test_the_keys_of_two_lots_that_are_new_in_one_event_cannot_be_swapped() -> None:
+    one, two = {"epcClass": "urn:lot:a"}, {"epcClass": "urn:lot:b"}
+    bench = Bench()
+    bench.capture(shipping(quantityList=[one, two]))
+    bench.integrate()
+    read = receipt.read(bench.custody.receipt(shipping()["eventID"], lot_keys=True))
+    verify(read.encode(), [bench.trust])
+    (_, first), (_, second) = read.lot_keys
+    assert _refused(replace(read, lot_keys=((1, second), (2, first))).encode(), trust=bench.trust) == "lot_keys"
+
+
+@pytest.mark.parametrize("previous", ['""', '"AAAA"', f'"{b64(bytes(32))}="', f'"{"A" * 42}B"', '"!"', "1"])
+def test_what_precedes_a_lot_is_one_hash_in_one_form_or_nothing(previous: str) -> None:
     key = b"k" * 32
+    for made in (None, bytes(32)):
+        links = (entry.link(key, made),)
+        assert _refused(_log_of_one(_lot(1, key, previous), links=links, lot_keys=((1, key),))) == "/lot/1"
+
+
+def test_a_receipt_with_more_disclosures_than_an_entry_can_hold_is_refused() -> None:
+    many = [[bytes(16), f"{number:05}", "1"] for number in range(entry.MAX_COMMITMENTS + 1)]
+    assert _refused(_changed(3, many)) == "disclosures"
+    keys = [[number, bytes(32)] for number in range(entry.MAX_COMMITMENTS + 1)]
+    assert _refused(_changed(8, keys)) == "lot_keys"
+    assert _refused(bytes(receipt.MAX_BYTES + 1)) == "receipt"
+
+
+def test_an_origin_that_a_terminal_would_act_on_is_none() -> None:
+    with pytest.raises(VerificationError) as refused:
+        note.tree_head(note.Note(f"a\u202eb\n1\n{'A' * 43}=\n", ()))
+    assert refused.value.field == "checkpoint.origin"
+
+
+def test_a_lot_s_key_must_make_the_link_that_stands_in_the_entry() -> None:
+    key = b"k" * 32
+    lot = _lot(1, key)
     good = _log_of_one(lot, links=(entry.link(key, None),), lot_keys=((1, key),))
     verify(good, [_bench().trust])
     assert _refused(_log_of_one(lot, links=(entry.link(key, None),), lot_keys=((1, b"x" * 32),))) == "lot_keys"

@@ -34,12 +34,20 @@ def test_a_trust_file_round_trips_and_its_fingerprint_hangs_on_every_field() -> 
         (b'"version": 2', "version"),
         (b'"version": 1, "extra": 1', "extra"),
         (b'"version": 1, "version": 1', "version"),
+        (b'"version": 1, "\\u001b[2J": 1', r"\\u001b\[2J"),
+        (b'"version": 1, "\\u202e": NaN', "NaN"),
     ],
 )
 def test_a_malformed_trust_file_is_named_by_its_field(change: bytes, field: str) -> None:
     data = Bench().trust.encode().replace(b'"version": 1', change)
     with pytest.raises(ConfigError, match=field):
         TrustedLog.parse(data)
+
+
+def test_an_origin_that_a_terminal_would_act_on_is_refused() -> None:
+    for origin in (b"a\\u001b[2J", b"a\\u202eb", b"a\\u0085b"):
+        with pytest.raises(ConfigError, match="origin"):
+            TrustedLog.parse(Bench().trust.encode().replace(ORIGIN.encode(), origin))
 
 
 def test_a_log_is_pinned_once_and_found_by_name_and_key(tmp_path: Path) -> None:

@@ -34,3 +34,19 @@ def test_what_is_neither_is_refused(payload: bytes) -> None:
 def test_an_unknown_field_is_refused() -> None:
     with pytest.raises(WireError):
         State.decode(b'{"online":true,"since_ms":1,"epoch":"00000000000000aa","extra":1}')
+
+
+@pytest.mark.parametrize("change", [{"since_ms": -1}, {"since_ms": 10**29}, {"since_ms": 253_402_300_800_000},
+                                    {"queued": 2**53 + 1}, {"queued": -1}, {"software": "x" * 65}])  # fmt: skip
+def test_a_state_that_no_screen_could_show_is_refused(change: dict[str, object]) -> None:
+    good = {"online": True, "since_ms": 1, "epoch": EPOCH}
+    assert State.decode(json.dumps(good).encode()).online
+    with pytest.raises(WireError, match=r"^state: "):
+        State.decode(json.dumps(good | change).encode())
+
+
+@pytest.mark.parametrize("field", ["rate", "retry_after"])
+@pytest.mark.parametrize("value", [-1.0, 1e300, float("inf"), float("nan")])
+def test_an_ack_that_would_stop_a_node_for_ever_is_refused(field: str, value: float) -> None:
+    with pytest.raises(WireError, match=r"^ack: "):
+        Ack.decode(json.dumps({"epoch": EPOCH, field: value}).encode())

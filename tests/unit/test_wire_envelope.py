@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
+from unittest.mock import patch
 
 import cbor2
 import pytest
 from support_ingest import EPOCH, NOW, SKEW, envelope, reading, weighing
 
+from tweeling.domain.cborscan import check
 from tweeling.domain.telemetry import Direction, Identity
 from tweeling.errors import WireError
 from tweeling.wire import topics
@@ -97,8 +101,10 @@ def test_unreadable_base_fields_refuse_all_behind_them_rather_than_misplace_it()
         ({"runs": [[1, 1, 2]]}, "runs: own 2 records, the pack holds 1"),
         ({"runs": [[1, 1, 1], [1, 1, 1]], "pack": GOOD["pack"] * 2}, "runs: overlap"),  # type: ignore[operator]  # a list
         ({"runs": [[0, 0, 1]]}, "runs.0.0: "),
-        ({"runs": [[1, 2**63, 1]]}, "runs.0.1: "),
-        ({"runs": [[1, 2**63 - 1, 1]]}, "runs: own 9223372036854775807 records"),
+        ({"runs": [[1, 2**53, 1]]}, "runs.0.1: "),
+        ({"runs": [[1, 2**53 - 1, 1]]}, "runs: own 9007199254740991 records"),
+        ({"dropped": [[1, 2**63 - 1, "x"]]}, "dropped.0.1: "),
+        ({"dropped": [[1, 2**39, "x"], [2**39, 2**40, "y"]]}, "dropped: 1099511627777 seqs are over 1099511627776"),
         ({"dropped": [[5, 4, "x"]]}, "dropped: [5, 4] runs backwards"),
         ({"low": 0}, "low: "),
         ({"pack": "none"}, "pack: "),
@@ -139,7 +145,53 @@ def test_bytes_without_meaning_are_refused(payload: bytes) -> None:
         parse(TOPIC, payload)
 
 
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (cbor2.dumps(GOOD | {"pack": {key * (2**61 - 1): 0 for key in range(1, 100)}}), "map of more than 64 keys"),
+        (cbor2.dumps(GOOD | {"pack": [{key * 2**64: 0 for key in range(1, 9)}]}), "key is neither an integer nor text"),
+        (cbor2.dumps(GOOD | {"pack": [Decimal("1e9")]}), "tag 4 is not allowed"),
+        (cbor2.dumps(GOOD | {"pack": [Fraction(1, 3)]}), "tag 30 is not allowed"),
+        (cbor2.dumps(GOOD | {"pack": [2**64]}), "tag 2 is not allowed"),
+        (cbor2.dumps(GOOD | {"pack": [{"x" * 65: 1}]}), "key of more than 64 bytes"),
+        (cbor2.dumps(GOOD | {"pack": [[]] * 100_000}), "too many arrays and maps"),
+        (cbor2.dumps(GOOD | {"pack": [[[[[[[[1]]]]]]]]}), "nested too deeply"),
+        (b"\xbf" + cbor2.dumps(GOOD)[1:] + b"\xff", "indefinite length"),
+        (b"\xa1\x61v\xf7", "value 0xf7"),
+        (b"\x9b" + b"\xff" * 8, "ends too early"),
+        (b"\x7a\xff\xff\xff\xff", "ends too early"),
+        (cbor2.dumps(GOOD)[:-1], "ends too early"),
+        (cbor2.dumps(GOOD) + b"\x00", "bytes behind"),
+    ],
+)
+def test_cbor_that_is_dear_to_build_is_refused_before_it_is_built(payload: bytes, reason: str) -> None:
+    with (
+        patch.object(cbor2, "loads", side_effect=AssertionError("built")),
+        pytest.raises(WireError, match=f"CBOR.*{reason}"),
+    ):
+        parse(TOPIC, payload)
+
+
+def test_the_scan_admits_named_tags_only_and_floats_only_where_asked() -> None:
+    tagged = cbor2.dumps(cbor2.CBORTag(18, [b"", {}, None, b""]))
+    check(tagged, tags=frozenset({18}), max_depth=16, max_keys=64, floats=False)
+    with pytest.raises(ValueError, match="tag 18"):
+        check(tagged, max_depth=16, max_keys=64, floats=False)
+    check(cbor2.dumps(1.5), max_depth=1, max_keys=1, floats=True)
+    with pytest.raises(ValueError, match="value 0xf"):
+        check(cbor2.dumps(1.5), max_depth=1, max_keys=1, floats=False)
+
+
 def test_an_envelope_may_carry_a_question_only() -> None:
     decoded = both(envelope({}, ask=True, low=9, dropped=((1, 8, "quota"),)))
     assert (decoded.ask, decoded.low, decoded.dropped) == (True, 9, ((1, 8, "quota"),))
     assert not decoded.accepted
+
+
+@pytest.mark.parametrize(("unit", "taken"), [("/", True), ("%", True), ("", True), ("mm", False), ("kg", False)])
+def test_a_filling_level_is_a_share_and_nothing_else(unit: str, taken: bool) -> None:
+    record = {"n": "H1-A/fillingLevel", "u": unit, "v": 0.5, "t": NOW / 1000}
+    sent = Envelope(node="n1", epoch="0" * 16, runs=((1, 1, 1),), pack=[record])
+    decoded = decode(topics.parse("tweeling/v1/H1/n1/up"), sent.to_json(), now_ms=NOW, skew_ms=0)
+    assert bool(decoded.accepted) is taken
+    assert taken or "fillingLevel is a share" in decoded.refused[0][2]

@@ -16,8 +16,21 @@ from tweeling.wire.ranges import SeqSet
 LATE_MS = 3_600_000
 """A reading that comes later than this is historical: true then, no news now."""
 
-TOTALS = ("readings", "movements", "batches", "quarantined", "refused", "dropped", "repeated")
+TOTALS = ("readings", "movements", "batches", "quarantined", "refused", "dropped", "repeated", "quarantine_dropped")
 """What every journal counts."""
+
+MAX_TOTAL = 2**53 - 1
+"""Where a total stays: exact as a number of JSON, and no sum of two leaves 64 bits."""
+
+
+class Keep(NamedTuple):
+    """How much quarantine is kept, the newest; junk must not fill the disk."""
+
+    rows: int = 100_000
+    bytes: int = 256 << 20
+
+
+KEEP = Keep()
 
 
 class Taken(NamedTuple):
@@ -53,6 +66,11 @@ def evidence(arrival: Arrival, refused: SeqSet) -> Suspect:
     reasons = [f"seq {first}: {reason}" for first, _, reason in arrival.decoded.refused if first in refused]
     more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
     return Suspect(arrival.topic, arrival.payload, "; ".join(reasons[:3]) + more)
+
+
+def size(suspect: Suspect) -> int:
+    """The bytes a suspect takes in quarantine."""
+    return len(suspect.topic.encode()) + len(suspect.payload) + len(suspect.reason.encode())
 
 
 def batch(number: int, recorded_ms: int, late_ms: int, taken: Iterable[tuple[Decoded, SeqSet]]) -> Batch:

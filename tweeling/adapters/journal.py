@@ -26,18 +26,31 @@ from tweeling.wire.ranges import SeqSet
 _ANY_SKEW = 2**62  # what was accepted once is not judged again
 _RECENT_POINTS = 200_000  # kept decoded for a projection that keeps up
 _KNOWN_NODES = 10_000
+_SIZE = "length(CAST(topic AS BLOB)) + length(payload) + length(CAST(reason AS BLOB))"
+_QUARANTINED = f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM quarantine"  # noqa: S608 -- our own words only
+_SUSPECT = (
+    "INSERT INTO quarantine (digest, recorded_ms, topic, payload, reason) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (digest) DO UPDATE SET seen = seen + 1 RETURNING seen"
+)
+_OLDEST = f"SELECT id, {_SIZE} FROM quarantine ORDER BY id"  # noqa: S608 -- our own words only
+_ADD = (
+    "INSERT INTO total (name, value) VALUES (?, ?)"
+    " ON CONFLICT (name) DO UPDATE SET value = min(value + excluded.value, 9007199254740991)"  # intake.MAX_TOTAL
+)
 _INSERT_MOVEMENT = f"INSERT INTO movement VALUES ({', '.join('?' * 14)})"  # noqa: S608 -- question marks only
 
 
 class SqliteJournal:
-    """A `Journal` in the file `path`; late_ms: see `intake.LATE_MS`."""
+    """A `Journal` in the file `path`; late_ms, keep: see `intake`."""
 
-    def __init__(self, path: Path, *, late_ms: int = intake.LATE_MS) -> None:
+    def __init__(self, path: Path, *, late_ms: int = intake.LATE_MS, keep: intake.Keep = intake.KEEP) -> None:
         self._late_ms = late_ms
+        self._keep = keep
         self._file = JournalFile(path)
         self._writer = self._file.writer
         self._reader = self._file.reader
         self._known: dict[NodeEpoch, _Known] = {}
+        self._quarantined: intake.Keep | None = None  # how much there is, once we looked
         self._recent: deque[Batch] = deque()  # guarded, like _known, by the writer's lock
         self._recent_points = 0
 
@@ -50,7 +63,11 @@ class SqliteJournal:
                 with self._writer.transaction() as db:
                     made = self._commit(db, arrivals, suspects, recorded_ms)
             except BaseException:
-                self._known.clear()  # it may know more than the file does
+                # Whether the file has it is not known: memory may now hold more than the file does, or less.
+                self._known.clear()
+                self._recent.clear()
+                self._recent_points = 0
+                self._quarantined = None
                 raise
             if made is not None:
                 self._remember(made)
@@ -79,14 +96,34 @@ class SqliteJournal:
                 taken.append((arrival, new.committed))
         for name, settled in before.items():
             _save_ranges(db, self._known[name].row, settled, self._known[name].settled)
-        _save_quarantine(db, evidence, recorded_ms)
-        totals["quarantined"] = len(evidence)
+        if evidence:
+            totals["quarantined"] = len(evidence)
+            totals["quarantine_dropped"] = self._save_quarantine(db, evidence, recorded_ms)
         made = self._save_batch(db, taken, recorded_ms) if taken else None
         if made is not None:
             totals |= {"batches": 1, "readings": len(made.points), "movements": len(made.movements)}
-        counted = [(count, name) for name, count in totals.items() if count]
-        db.executemany("UPDATE total SET value = value + ? WHERE name = ?", counted)
+        counted = [(name, min(count, intake.MAX_TOTAL)) for name, count in totals.items() if count]
+        db.executemany(_ADD, counted)
         return made
+
+    def _save_quarantine(self, db: sqlite3.Connection, suspects: Sequence[Suspect], recorded_ms: int) -> int:
+        """Keep suspects; return how many of the oldest had to go for it."""
+        rows, size = self._quarantined or intake.Keep(*db.execute(_QUARANTINED).fetchone())
+        for each in suspects:
+            digest = hashlib.sha256(each.topic.encode() + b"\x00" + each.payload).digest()
+            (seen,) = db.execute(_SUSPECT, (digest, recorded_ms, *each)).fetchone()
+            if seen == 1:
+                rows, size = rows + 1, size + intake.size(each)
+        gone: list[tuple[int]] = []
+        oldest = db.execute(_OLDEST)
+        while rows > self._keep.rows or size > self._keep.bytes:
+            id_, freed = oldest.fetchone()
+            gone.append((id_,))
+            rows, size = rows - 1, size - freed
+        oldest.close()
+        db.executemany("DELETE FROM quarantine WHERE id = ?", gone)
+        self._quarantined = intake.Keep(rows, size)
+        return len(gone)
 
     def _save_batch(self, db: sqlite3.Connection, taken: list[tuple[Arrival, SeqSet]], recorded_ms: int) -> Batch:
         made = intake.batch(
@@ -162,7 +199,7 @@ class SqliteJournal:
         """See `Journal`."""
         with self._reader.query() as db:
             totals: dict[str, int] = dict(db.execute("SELECT name, value FROM total").fetchall())
-        return {name: totals[name] for name in intake.TOTALS}
+        return {name: totals.get(name, 0) for name in intake.TOTALS}
 
     def close(self) -> None:
         """See `Journal`."""
@@ -225,17 +262,6 @@ def _save_ranges(db: sqlite3.Connection, row: int, before: Settled, after: Settl
                 [(row, kind, first) for first, _ in was - now],
             )
             db.executemany("INSERT INTO settled VALUES (?, ?, ?, ?)", [(row, kind, *span) for span in now - was])
-
-
-def _save_quarantine(db: sqlite3.Connection, suspects: Sequence[Suspect], recorded_ms: int) -> None:
-    db.executemany(
-        "INSERT INTO quarantine (digest, recorded_ms, topic, payload, reason) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (digest) DO UPDATE SET seen = seen + 1",
-        [
-            (hashlib.sha256(each.topic.encode() + b"\x00" + each.payload).digest(), recorded_ms, *each)
-            for each in suspects
-        ],
-    )
 
 
 def _rebuild(db: sqlite3.Connection, number: int, recorded_ms: int, late_ms: int) -> Batch:

@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-from tweeling.errors import ConfigError, UnavailableError
+from tweeling.errors import ConfigError, InvariantError, UnavailableError
 
 _VERSION = 1
 _APPLICATION = 0x54574A31
 _PRAGMAS = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;"
+# The content is to blame, not the disk.
+_IMPOSSIBLE = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeEncodeError)
 _DAMAGED = (
     "Stop the hub, set the file and those named -wal and -shm aside, and restore a backup or start anew: "
     "edges still hold whatever was not acknowledged"
@@ -115,10 +117,13 @@ class Connection:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; UnavailableError when the file does not take it."""
+        """All or nothing; UnavailableError when the file does not take it, InvariantError when nothing ever could."""
         with self._translated() as db:
             db.execute("BEGIN IMMEDIATE")
-            yield db
+            try:
+                yield db
+            except _IMPOSSIBLE as exc:
+                raise InvariantError(f"cannot be kept: {exc}", field="journal") from exc
             db.execute("COMMIT")
 
     @contextmanager

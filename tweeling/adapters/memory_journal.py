@@ -14,15 +14,18 @@ from tweeling.wire.ranges import SeqSet
 
 
 class MemoryJournal:
-    """A `Journal` that survives nothing; late_ms: see `intake.LATE_MS`."""
+    """A `Journal` that survives nothing; late_ms, keep: see `intake`."""
 
-    def __init__(self, *, late_ms: int = intake.LATE_MS) -> None:
+    def __init__(self, *, late_ms: int = intake.LATE_MS, keep: intake.Keep = intake.KEEP) -> None:
         self._late_ms = late_ms
+        self._keep = keep
         self._lock = threading.Lock()
         self._settled: dict[NodeEpoch, Settled] = {}
         self._batches: list[Batch] = []
         self._trimmed = 0
         self._quarantine: dict[tuple[str, bytes], Quarantined] = {}
+        self._quarantine_bytes = 0
+        self._suspects = 0
         self._totals = dict.fromkeys(intake.TOTALS, 0)
 
     def commit(self, arrivals: Sequence[Arrival], suspects: Sequence[Suspect], *, recorded_ms: int) -> Batch | None:
@@ -48,8 +51,16 @@ class MemoryJournal:
     def _keep_suspects(self, suspects: Sequence[Suspect], recorded_ms: int) -> None:
         for suspect in suspects:
             key = (suspect.topic, suspect.payload)
-            kept = self._quarantine.get(key) or Quarantined(len(self._quarantine) + 1, recorded_ms, suspect, 0)
+            kept = self._quarantine.get(key)
+            if kept is None:
+                self._suspects += 1
+                kept = Quarantined(self._suspects, recorded_ms, suspect, 0)
+                self._quarantine_bytes += intake.size(suspect)
             self._quarantine[key] = kept._replace(seen=kept.seen + 1)
+        while len(self._quarantine) > self._keep.rows or self._quarantine_bytes > self._keep.bytes:
+            oldest = self._quarantine.pop(next(iter(self._quarantine)))
+            self._quarantine_bytes -= intake.size(oldest.suspect)
+            self._totals["quarantine_dropped"] += 1
         self._totals["quarantined"] += len(suspects)
 
     def _keep_batch(self, fresh: list[tuple[Decoded, SeqSet]], recorded_ms: int) -> Batch:

@@ -52,7 +52,12 @@ def run_demo(options: Options, stop: threading.Event) -> int:
     """Run the demo until it is told to stop, or for its time; return the exit code."""
     console = Console(stderr=options.as_json, highlight=False, soft_wrap=True)
     installation = Installation(options.folder.resolve())
-    installation.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        installation.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(
+            f"cannot be a folder: {exc.strerror}", field="--data", source=str(installation.folder)
+        ) from exc
     with _alone(installation):
         ports = _ports(options)
         story = installation.story(seed=options.seed, speed=options.speed)

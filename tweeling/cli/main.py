@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -25,11 +25,16 @@ app.add_typer(trust_app, name="trust")
 
 out = Console(highlight=False, soft_wrap=True)
 
-DataFolder = Annotated[Path, typer.Option("--data", envvar="TWEELING_DATA_FOLDER", help="The installation's folder.")]
+DataFolder = Annotated[Path, typer.Option("--data", envvar="TWEELING_HOME", help="The installation's folder.")]
 TrustStore = Annotated[
     Path, typer.Option("--trust-store", envvar="TWEELING_TRUST", help="The folder of pinned trust files.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
+def _port(purpose: str) -> Any:
+    return typer.Option(help=f"{purpose}; 0 takes any free port.", min=0, max=65535)
+
 
 _DATA = Path("tweeling-data")
 _TRUST = Path("~/.config/tweeling/trust")
@@ -68,23 +73,26 @@ def _top(
 @app.command()
 def demo(
     data: DataFolder = _DATA,
-    port: Annotated[int, typer.Option(help="Where the dashboard listens; 0 takes any free port.")] = 8050,
-    mqtt_port: Annotated[int, typer.Option(help="Where the broker listens; 0 takes any free port.")] = 18830,
-    chain_port: Annotated[
-        int, typer.Option(help="Where the development chain listens; 0 takes any free port.")
-    ] = 18545,
+    port: Annotated[int, _port("Where the dashboard listens")] = 8050,
+    mqtt_port: Annotated[int, _port("Where the broker listens")] = 18830,
+    chain_port: Annotated[int, _port("Where the development chain listens")] = 18545,
     speed: Annotated[float, typer.Option(help="Simulated seconds a second.", min=1, max=3600)] = 600,
     seed: Annotated[int, typer.Option(help="Which story is told; for a new folder only.", min=0)] = 2026,
     headless: Annotated[
         bool, typer.Option("--headless", help="Without a person: run for a while, then sum up.")
     ] = False,
-    duration: Annotated[str, typer.Option("--for", metavar="TIME", help="With --headless, how long: 90s, 5m.")] = "90s",
+    duration: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="With --headless, how long: 90s (the default), 5m.")
+    ] = None,
     as_json: AsJson = False,
     open_browser: Annotated[bool, typer.Option("--open", help="Open a browser, logged in.")] = False,
 ) -> None:
     """Run the whole chain on the demo region, until Ctrl-C."""
     from tweeling.cli.demo import Options, run_demo
 
+    if not headless and (as_json or duration is not None):
+        name = "--json" if as_json else "--for"
+        raise ConfigError("goes with --headless", field=name, remedy=f"Add --headless, or leave out {name}")
     options = Options(
         folder=data,
         port=port,
@@ -92,7 +100,7 @@ def demo(
         chain_port=chain_port,
         speed=speed,
         seed=seed,
-        headless_s=seconds(duration) if headless else None,
+        headless_s=seconds(duration or "90s") if headless else None,
         as_json=as_json,
         open_browser=open_browser,
     )
@@ -143,8 +151,32 @@ def receipt(
             event = anchored[0]
         content = hub.receipt(event)
     path = target or Path(f"{event.rsplit(':', 1)[-1]}.receipt.cbor")
-    path.write_bytes(content)
+    try:
+        path.write_bytes(content)
+    except OSError as exc:
+        raise ConfigError(f"cannot be written: {exc.strerror}", field="--out", source=str(path)) from exc
     out.print(f"{path}: {len(content):,} bytes, event {event}")
+
+
+@app.command()
+def events(
+    data: DataFolder = _DATA,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the latest custody events with their ids, newest first."""
+    from tweeling.cli.client import HubClient
+    from tweeling.verify.plain import plain
+
+    with HubClient(data) as hub:
+        rows = hub.events(limit=limit)
+    if as_json:
+        out.print_json(json.dumps(rows))
+        return
+    for row in rows:
+        proof = row["state"] if row["block"] is None else f"anchored in block {row['block']}"
+        what = f"{row['event_id']}  {row['type']} {row['biz_step']}, by {row['submitter']}, {proof}"
+        out.print(plain(what), markup=False)
 
 
 @app.command()
@@ -170,6 +202,18 @@ def trust_add(
     from tweeling.cli.verifying import add_trust
 
     out.print(add_trust(file, trust_store.expanduser(), fingerprint))
+
+
+@trust_app.command("remove")
+def trust_remove(
+    fingerprint: Annotated[str, typer.Argument(help="As `tweeling trust list` shows it.")],
+    trust_store: TrustStore = _TRUST,
+) -> None:
+    """Trust a log no longer."""
+    from tweeling.verify import TrustStore as Store
+
+    Store(trust_store.expanduser()).remove(fingerprint)
+    out.print(f"no longer trusted: {fingerprint}", markup=False)
 
 
 @trust_app.command("list")

@@ -24,6 +24,7 @@ from tweeling.adapters.clock import ScaledClock
 from tweeling.cli.configs import gateways, load_key, parties
 from tweeling.cli.installation import Installation
 from tweeling.domain.canonical import jcs
+from tweeling.domain.vocabulary import BIZ_STEPS
 from tweeling.ports.clock import Clock
 from tweeling.services.claims import CONTEXT, event_time, kilograms, location, party
 from tweeling.simulation import Load, Processing, Simulator
@@ -78,7 +79,8 @@ def transformation(done: Processing, hub: str) -> Signed:
         "inputQuantityList": [_quantity(lot, grams) for lot, grams in done.inputs],
         "outputQuantityList": [_quantity(lot, grams) for lot, _, grams in done.outputs],
         "transformationID": f"urn:uuid:{uuid.uuid5(_SPACE, f'transformation/{done.zone}/{done.time_ms}')}",
-        "bizStep": done.step,
+        # What the Core Business Vocabulary has no word for is named by a URI.
+        "bizStep": done.step if done.step in BIZ_STEPS else f"urn:tweeling:bizstep-{done.step}",
         "readPoint": {"id": location(hub, done.zone)},
         "bizLocation": {"id": location(hub, done.zone)},
     }

@@ -7,56 +7,60 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
+from tweeling.domain.receipt import MAX_BYTES
 from tweeling.errors import ConfigError, TweelingError, UndecidedError, VerificationError
-from tweeling.verify import TrustedLog, TrustStore, Verdict, check_anchor, verify
+from tweeling.verify import TrustedLog, TrustStore, Verdict, check_anchor, plain, verify
+
+_WORDS = {  # by exit code, the weightiest first
+    3: "false",
+    2: "unreadable",
+    4: "undecided",
+}
+_SENTENCES = {"false": "DOES NOT VERIFY", "undecided": "cannot decide"}
 
 
 def verify_files(files: Sequence[Path], store: Path, rpc: str | None, *, as_json: bool, out: Console) -> int:
-    """Verify each file and say so; return 0, or 3 if any does not verify, or 4 if any cannot be decided."""
+    """Verify each file and say so; return 0, else 3 if any is false, 2 if any cannot be read, 4 if any is undecided."""
     trusted = TrustStore(store).logs()
     codes = {0}
     for file in files:
         answer: dict[str, object] = {"file": str(file)}
         try:
             verdict = _verify(file, trusted, rpc)
-        except (VerificationError, UndecidedError) as exc:
+        except (VerificationError, UndecidedError, ConfigError) as exc:
             codes.add(exc.exit_code)
-            answer |= {"verdict": "false" if exc.exit_code == 3 else "undecided", "why": str(exc)}
+            answer |= {"verdict": _WORDS[exc.exit_code], "why": str(exc)}
             answer |= {"field": exc.field} if isinstance(exc, VerificationError) else {}
         else:
             answer |= {"verdict": "valid", "words": verdict.words, "index": verdict.index, "size": verdict.size}
-            answer |= {"signed_by": verdict.signed_by, "fields": dict(verdict.fields)}
+            answer |= {"signed": verdict.signed, "signed_by": verdict.signed_by, "signed_key": verdict.signed_key_id}
+            answer |= {"fields": dict(verdict.fields)}
         if as_json:
-            out.print_json(json.dumps(answer))
+            out.print_json(json.dumps(answer), ensure_ascii=True)
         else:
             out.print(_sentence(answer), soft_wrap=True)
-    return next(code for code in (VerificationError.exit_code, UndecidedError.exit_code, 0) if code in codes)
+    return next(code for code in (*_WORDS, 0) if code in codes)
 
 
-def add_trust(file: Path, store: Path, fingerprint: str | None) -> str:
+def add_trust(file: Path, store: Path, fingerprint: str | None) -> Text:
     """Pin the log of a trust file."""
-    try:
-        log = TrustedLog.parse(file.read_bytes())
-    except OSError as exc:
-        raise ConfigError(f"cannot be read: {exc.strerror}", source=str(file)) from exc
+    log = TrustedLog.parse(_read(file), source=plain(str(file)))
     TrustStore(store).add(log, fingerprint=fingerprint)
     compare = "" if fingerprint else "\nCompare this fingerprint with what its operator tells you by another way."
-    return f"trusted: {log.origin}\nfingerprint {log.fingerprint}{compare}"
+    return Text(f"trusted: {plain(log.origin)}\nfingerprint {log.fingerprint}{compare}")
 
 
-def list_trust(store: Path) -> Iterator[str]:
+def list_trust(store: Path) -> Iterator[Text]:
     """Tell every log that is pinned."""
     for log in TrustStore(store).logs():
         where = f"chain {log.anchor.chain_id}, contract {log.anchor.contract}" if log.anchor else "no chain"
-        yield f"{log.origin}  {where}\n  {log.fingerprint}"
+        yield Text(f"{plain(log.origin)}  {where}\n  {log.fingerprint}")
 
 
 def _verify(file: Path, trusted: Sequence[TrustedLog], rpc: str | None) -> Verdict:
-    try:
-        verdict = verify(file.read_bytes(), trusted)
-    except OSError as exc:
-        raise ConfigError(f"cannot be read: {exc.strerror}", source=str(file)) from exc
+    verdict = verify(_read(file), trusted)
     if rpc is None:
         return verdict
     from tweeling.adapters.evm.reader import AnchorReader
@@ -69,11 +73,22 @@ def _verify(file: Path, trusted: Sequence[TrustedLog], rpc: str | None) -> Verdi
         raise UndecidedError(f"valid, but the chain could not be asked: {exc}") from exc
 
 
-def _sentence(answer: dict[str, object]) -> str:
-    if answer["verdict"] != "valid":
-        word = "DOES NOT VERIFY" if answer["verdict"] == "false" else "cannot decide"
-        return f"{answer['file']}: {word}: {answer['why']}"
-    fields = answer["fields"]
-    shown = [f"    {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]  # type: ignore[attr-defined]  # a mapping, made above
-    signed = f"signed by {answer['signed_by']}" if answer["signed_by"] else "not signed by a partner"
-    return "\n".join([f"{answer['file']}: {answer['words']}; {signed}", *shown])
+def _read(file: Path) -> bytes:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)  # one more than is taken: whatever is longer is refused for its length
+    except (OSError, ValueError) as exc:
+        raise ConfigError(str(getattr(exc, "strerror", exc)), source=plain(str(file))) from exc
+
+
+def _sentence(answer: dict[str, object]) -> Text:
+    """Write an answer as text without markup, for every name and value in it is a stranger's."""
+    if answer["verdict"] == "valid":
+        fields = answer["fields"]
+        shown = [f"    {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]  # type: ignore[attr-defined]  # a mapping, made above
+        lines = [f"{answer['file']}: {answer['words']}; {answer['signed']}", *shown]
+    elif answer["verdict"] == "unreadable":
+        lines = [f"cannot be read: {answer['why']}"]
+    else:
+        lines = [f"{answer['file']}: {_SENTENCES[str(answer['verdict'])]}: {answer['why']}"]
+    return Text("\n".join(map(plain, lines)))

@@ -14,14 +14,22 @@ from typing import Any, Never
 import cbor2
 import rfc8785
 
+from tweeling.domain import cborscan
 from tweeling.errors import InvariantError, VerificationError
 
 MAX_DEPTH = 64
 _MAX_INT = 2**53 - 1  # I-JSON (RFC 7493): beyond this a double no longer tells neighbours apart
-
-
+_MAX_LITERAL = 400  # longer than any double has to be written, and far from what int() refuses
+_MAX_EXPONENT = 20
+_TAGS = frozenset({18})  # COSE_Sign1
+_CBOR_DEPTH = 16
+_CBOR_KEYS = 64
 _PLAIN = (int, bytes, str)
-_BRACKETS = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+"')
+# A string that does not end is one token too: tried again from each quote in it, it would cost its length squared.
+_BRACKETS = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+
+# The way to a value, from within: written out only for one that is refused.
+_Path = tuple["_Path", str | int] | tuple[()]
 
 
 class _Inexact:
@@ -48,7 +56,7 @@ def compose(members: Mapping[str, str]) -> bytes:
 
 
 def parse_json(data: bytes | str) -> Any:
-    """Read strict JSON (RFC 7493): no duplicate names, no number that changes when it is written by RFC 8785.
+    """Read strict JSON (RFC 7493): UTF-8, no duplicate names, no number that changes when it is written by RFC 8785.
 
     Raises InvariantError whose field is the path of what cannot be.
     """
@@ -56,7 +64,7 @@ def parse_json(data: bytes | str) -> Any:
 
     def number(keep: Callable[[str], int | float | None]) -> Callable[[str], Any]:
         def read(text: str) -> Any:
-            value = keep(text)
+            value = None if _is_endless(text) else keep(text)
             if value is None:
                 inexact.append(_Inexact(text))
                 return inexact[-1]
@@ -65,9 +73,10 @@ def parse_json(data: bytes | str) -> Any:
         return read
 
     try:
-        _check_nesting(data if isinstance(data, str) else data.decode())
+        text = data if isinstance(data, str) else data.decode()  # here, for json.loads would guess at UTF-16 and -32
+        _check_nesting(text)
         value = json.loads(
-            data,
+            text,
             parse_int=number(_int),
             parse_float=number(_float),
             parse_constant=_refuse_constant,
@@ -77,7 +86,9 @@ def parse_json(data: bytes | str) -> Any:
         raise InvariantError(f"not JSON: {exc.msg} at line {exc.lineno} column {exc.colno}") from exc
     except UnicodeDecodeError as exc:
         raise InvariantError("not UTF-8") from exc
-    _check(value, "", 0)
+    except (ValueError, RecursionError) as exc:
+        raise InvariantError(f"not JSON that can be read: {exc}") from exc
+    _check(value, (), 0)
     return value
 
 
@@ -92,7 +103,9 @@ def parse_cbor(data: bytes, *, field: str) -> Any:
     Integers, bytes, text, null, lists and maps by integers; a tag stays a CBORTag.
     """
     try:
-        value = cbor2.loads(data, allow_indefinite=False, allow_duplicate_keys=False, max_depth=16)
+        # First, for what builds values may be kept busy for minutes by tags, huge numbers and keys that collide.
+        cborscan.check(data, tags=_TAGS, max_depth=_CBOR_DEPTH, max_keys=_CBOR_KEYS, floats=False)
+        value = cbor2.loads(data, allow_indefinite=False, allow_duplicate_keys=False, max_depth=_CBOR_DEPTH)
         again = cbor2.dumps(value, canonical=True)
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as exc:
         raise VerificationError(f"not CBOR: {exc}", field=field) from exc
@@ -127,6 +140,10 @@ def _check_plain(value: object, field: str) -> None:
             _check_plain(item, field)
     elif value is not None and type(value) not in _PLAIN:
         raise VerificationError(f"holds a {type(value).__name__}", field=field)
+
+
+def _is_endless(text: str) -> bool:
+    return len(text) > _MAX_LITERAL or len(text.lower().partition("e")[2].lstrip("+-")) > _MAX_EXPONENT
 
 
 def _int(text: str) -> int | float | None:
@@ -165,25 +182,34 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check(value: object, path: str, depth: int) -> None:
+def _check(value: object, path: _Path, depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise InvariantError(f"nested deeper than {MAX_DEPTH}", field=path)
+        raise InvariantError(f"nested deeper than {MAX_DEPTH}", field=_written(path))
     match value:
         case dict():
             for name, item in value.items():
                 _check_text(name, path)
-                _check(item, f"{path}.{name}" if path else name, depth + 1)
+                _check(item, (path, name), depth + 1)
         case list():
             for index, item in enumerate(value):
-                _check(item, f"{path}[{index}]", depth + 1)
+                _check(item, (path, index), depth + 1)
         case str():
             _check_text(value, path)
         case _Inexact():
-            raise InvariantError(f"{value.text[:40]} cannot be kept exactly as a JSON number (RFC 8785)", field=path)
+            reason = f"{value.text[:40]} cannot be kept exactly as a JSON number (RFC 8785)"
+            raise InvariantError(reason, field=_written(path))
 
 
-def _check_text(text: str, path: str) -> None:
+def _check_text(text: str, path: _Path) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvariantError("half a surrogate pair is no text", field=path) from None
+        raise InvariantError("half a surrogate pair is no text", field=_written(path)) from None
+
+
+def _written(path: _Path) -> str:
+    parts: list[str] = []
+    while path:
+        path, part = path
+        parts.append(f"[{part}]" if isinstance(part, int) else f".{part[:80]}")
+    return "".join(reversed(parts)).removeprefix(".")

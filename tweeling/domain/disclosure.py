@@ -8,7 +8,8 @@ member can have (EPCIS names are bare words, `@` keywords, URIs or CURIEs):
     /submitter  {by, signed}: a partner whose key signed the event, or the token that brought it in
     /signature  {alg, key, sig}: the partner's detached signature over the event's canonical bytes
     /context    the @context of the document the event came in, where the event has none
-    /lot/<n>    {id, previous}: a lot the event touches, and the leaf hash of the entry before it (null: the first)
+    /lot/<n>    {id, key, previous}: a lot the event touches, the SHA-256 of its key, and the leaf hash of the entry
+                before it (null: the first)
 
 Names are free, so later kinds of fields (`/cbv/cbv2.0-2026`) need no other format.
 """
@@ -16,7 +17,9 @@ Names are free, so later kinds of fields (`/cbv/cbv2.0-2026`) need no other form
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -35,6 +38,8 @@ LOT = "/lot/"
 
 # Hashes and signatures over the whole event: with one of them a reader could try every value of a member kept back.
 _REVEALING = (JCS, SIGNATURE, "/cbv")
+# An eventID that is a hash of the event is another: an ni: URI, or as many digits as a hash has, in hex or base64.
+_HASHED = re.compile(r"ni:|.*(?:[0-9a-f]{40}|[A-Za-z0-9_-]{43}|[A-Za-z0-9+/]{43}=)", re.IGNORECASE | re.DOTALL)
 
 
 class PartnerSignature(NamedTuple):
@@ -57,14 +62,14 @@ def disclose(
     members: Mapping[str, str],
     digest: bytes,
     provenance: Provenance,
-    lots: Sequence[tuple[str, bytes | None]],
+    lots: Sequence[tuple[str, bytes, bytes | None]],
     random: Callable[[int], bytes],
     *,
     context: object = None,
 ) -> tuple[Disclosure, ...]:
     """Salt every field of an event.
 
-    members: JCS text by name. digest: SHA-256 of the whole. lots: (id, previous leaf).
+    members: JCS text by name. digest: SHA-256 of the whole. lots: (id, key, previous leaf).
     """
     if any(name.startswith(OWN) for name in members):
         raise InvariantError("a member's name cannot begin with a slash")
@@ -76,8 +81,9 @@ def disclose(
         fields[SIGNATURE] = _text({"alg": given.alg, "key": b64(given.key), "sig": b64(given.signature)})
     if context is not None:
         fields[CONTEXT] = _text(context)
-    for number, (lot, previous) in enumerate(lots, start=1):
-        fields[f"{LOT}{number}"] = _text({"id": lot, "previous": previous and b64(previous)})
+    for number, (lot, key, previous) in enumerate(lots, start=1):
+        shown = {"id": lot, "key": b64(key_hash(key)), "previous": previous and b64(previous)}
+        fields[f"{LOT}{number}"] = _text(shown)
     salts = random(SALT_SIZE * len(fields))
     return tuple(
         Disclosure(salts[at * SALT_SIZE : (at + 1) * SALT_SIZE], name, value)
@@ -113,14 +119,28 @@ def members(disclosures: Iterable[Disclosure]) -> Iterator[Disclosure]:
     return (item for item in disclosures if not item.name.startswith(OWN))
 
 
+def key_hash(key: bytes) -> bytes:
+    """Name a key without giving it: SHA-256. Without it two lots that are new in one entry could swap their keys."""
+    return hashlib.sha256(key).digest()
+
+
 def b64(raw: bytes) -> str:
     """Write bytes as base64url without padding."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
+def unb64(text: str) -> bytes:
+    """Read base64url without padding, or raise ValueError for any but the one form of its bytes."""
+    raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if b64(raw) != text:
+        raise ValueError("not the one base64url form of its bytes")
+    return raw
+
+
 def _reveals(item: Disclosure) -> bool:
-    # An eventID of the form ni: is itself a hash of the event.
-    return item.name.startswith(_REVEALING) or (item.name == "eventID" and item.value.startswith('"ni:'))
+    if item.name == "eventID":
+        return _HASHED.match(str(json.loads(item.value))) is not None
+    return item.name.startswith(_REVEALING)
 
 
 def _text(value: object) -> str:

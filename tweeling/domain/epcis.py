@@ -22,9 +22,12 @@ from tweeling.errors import InvariantError
 
 MAX_BYTES = 4 << 20
 MAX_EVENTS = 5_000
+MAX_QUANTITY = 1e12
+MAX_MASS_G = 10**15  # a thousand million tonnes; every sum of such stays an integer that stores and screens can hold
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-](?:0\d|1[0-4]):[0-5]\d)")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-](?:0\d|1[0-4]):[0-5]\d)", re.ASCII)
+_TIMES_MS = range(7_258_118_400_000)  # 1970 to 2199, what any clock, store and screen can say
 _GRAMS = {"KGM": 1000, "GRM": 1, "TNE": 1_000_000}  # UN/ECE Recommendation 20
 _EPC_LISTS = ("epcList", "childEPCs", "inputEPCList", "outputEPCList")
 _QUANTITY_LISTS = ("quantityList", "childQuantityList", "inputQuantityList", "outputQuantityList")
@@ -82,7 +85,7 @@ def parse(data: bytes) -> list[Event]:
     if not isinstance(body, dict):
         raise InvariantError("not a JSON object")
     if body.get("type") != "EPCISDocument":
-        _validate(_EVENT, body, "")
+        _check_event(body, "")
         return [Event(body)]
     _validate(_DOCUMENT, body, "")
     holder = body["epcisBody"]
@@ -92,7 +95,7 @@ def parse(data: bytes) -> list[Event]:
     if len(events) > MAX_EVENTS:
         raise InvariantError(f"{len(events)} events, at most {MAX_EVENTS}", field="epcisBody.eventList")
     for index, event in enumerate(events):
-        _validate(_EVENT, event, f"epcisBody.eventList[{index}]" if "eventList" in holder else "epcisBody.event")
+        _check_event(event, f"epcisBody.eventList[{index}]" if "eventList" in holder else "epcisBody.event")
     return [Event(event, None if "@context" in event else body["@context"]) for event in events]
 
 
@@ -100,7 +103,7 @@ def summarise(body: Mapping[str, Any]) -> Summary:
     """Sum up an event that has been parsed before."""
     return Summary(
         type=body["type"],
-        biz_step=body.get("bizStep", ""),
+        biz_step=body.get("bizStep") or "",
         time_ms=time_ms(body["eventTime"]),
         lots=tuple(dict.fromkeys(touched(body))),
         mass_g=_mass(body),
@@ -113,7 +116,10 @@ def time_ms(text: str) -> int:
     if not match:
         raise ValueError("not a date and time with its offset, as 2026-11-24T08:00:00.000+01:00")
     second = datetime.fromisoformat(match[1] + ("+00:00" if match[3] == "Z" else match[3]))
-    return int(second.timestamp()) * 1000 + int(((match[2] or "") + "000")[:3])
+    time = int(second.timestamp()) * 1000 + int(((match[2] or "") + "000")[:3])
+    if time not in _TIMES_MS:
+        raise ValueError("not between 1970 and 2199 (UTC)")
+    return time
 
 
 def touched(body: Mapping[str, Any]) -> Iterator[str]:
@@ -131,12 +137,19 @@ def _mass(body: Mapping[str, Any]) -> int | None:
         Decimal(repr(element["quantity"])) * _GRAMS[element["uom"]]
         for name in _MASS_LISTS
         for element in body.get(name) or ()
-        if element.get("uom") in _GRAMS and "quantity" in element
+        if element.get("uom") in _GRAMS and element.get("quantity") is not None
     ]
     return round(sum(masses)) if masses else None
 
 
 # ------------------------------------------------------------------ what is let in
+
+
+def _check_event(body: Any, path: str) -> None:
+    _validate(_EVENT, body, path)
+    if (_mass(body) or 0) > MAX_MASS_G:
+        first = next(name for name in _MASS_LISTS if body.get(name))
+        raise InvariantError(f"more than {MAX_MASS_G} grams in one event", field=_path(path, [first]))
 
 
 def _check_time(text: str) -> str:
@@ -187,7 +200,7 @@ class _Place(_Strict):
 
 class _Quantity(_Strict):
     epcClass: _Uri  # noqa: N815  # EPCIS's own spelling, here and below
-    quantity: Annotated[float, Field(ge=0)] | None = None
+    quantity: Annotated[float, Field(ge=0, le=MAX_QUANTITY)] | None = None
     uom: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,3}$")] | None = None
 
 

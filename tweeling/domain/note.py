@@ -107,8 +107,8 @@ def tree_head(note: Note) -> TreeHead:
     if len(lines) != 4 or not all(lines[:3]):
         raise VerificationError("a checkpoint has three lines: origin, size, root", field="checkpoint")
     origin, size, root = lines[:3]
-    if not _NAME.fullmatch(origin):
-        raise VerificationError("an origin has no spaces and no plus", field="checkpoint.origin")
+    if not _NAME.fullmatch(origin) or not origin.isprintable():
+        raise VerificationError("an origin has no spaces, no plus and no control characters", field="checkpoint.origin")
     if not _SIZE.fullmatch(size):
         raise VerificationError("not a decimal number", field="checkpoint.size")
     raw = _base64(root, "checkpoint.root")

@@ -15,13 +15,13 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from tweeling.domain.canonical import cbor, parse_cbor
-from tweeling.domain.entry import LOT_KEY_SIZE, SALT_SIZE
+from tweeling.domain.entry import LOT_KEY_SIZE, MAX_COMMITMENTS, SALT_SIZE
 from tweeling.domain.log import Disclosure
 from tweeling.domain.note import Signer
 from tweeling.errors import VerificationError
 
 VERSION = 1
-MAX_BYTES = 16 << 20
+MAX_BYTES = 4 << 20
 # A note never holds a NUL and a COSE signature never begins with one, so no signature can pass for another kind's.
 _DOMAIN = b"\x00tweeling receipt v1\x00"
 
@@ -104,7 +104,7 @@ def _signed_part(entry: bytes, cose: bytes, checkpoint: str, anchor: AnchorPlace
 
 def _disclosures(value: object) -> tuple[Disclosure, ...]:
     found = []
-    for index, item in enumerate(_list(value, "disclosures")):
+    for index, item in enumerate(_committed(value, "disclosures")):
         field = f"disclosures[{index}]"
         salt, name, text = _list(item, field, 3)
         name = _str(name, f"{field}.name")
@@ -130,13 +130,20 @@ def _anchor(value: object) -> AnchorPlace | None:
 
 def _lot_keys(value: object) -> tuple[tuple[int, bytes], ...]:
     found = []
-    for item in _list(value, "lot_keys"):
+    for item in _committed(value, "lot_keys"):
         number, key = _list(item, "lot_keys", 2)
         found.append((_uint(number, "lot_keys"), _bytes(key, "lot_keys", LOT_KEY_SIZE)))
     numbers = [number for number, _ in found]
     if not numbers or numbers != sorted(set(numbers)):
         raise VerificationError("out of order, twice, or none", field="lot_keys")
     return tuple(found)
+
+
+def _committed(value: object, field: str) -> list[Any]:
+    found = _list(value, field)
+    if len(found) > MAX_COMMITMENTS:
+        raise VerificationError(f"{len(found)}, and an entry can commit to {MAX_COMMITMENTS}", field=field)
+    return found
 
 
 def _list(value: object, field: str, length: int | None = None) -> list[Any]:

@@ -70,7 +70,7 @@ class Journal(Protocol):
     """Durable, single-writer, exactly-once by (node, epoch, seq): a repeat changes nothing but its count.
 
     Raises UnavailableError when the disk does not take it; then nothing of the batch is kept, and the same commit may
-    be asked again.
+    be asked again. Raises InvariantError, and keeps nothing either, when the content of a message can never be kept.
     """
 
     def commit(self, arrivals: Sequence[Arrival], suspects: Sequence[Suspect], *, recorded_ms: int) -> Batch | None:
@@ -100,13 +100,14 @@ class Journal(Protocol):
         ...
 
     def quarantine(self, limit: int = 100) -> Sequence[Quarantined]:
-        """The newest suspects first."""
+        """The newest suspects first; the oldest go when there are too many."""
         ...
 
     def counts(self) -> dict[str, int]:
-        """Totals since the beginning: readings, movements, batches, quarantined, refused, dropped, repeated.
+        """Totals since the beginning, by the names of `intake.TOTALS`.
 
-        readings are points; quarantined counts messages, the last three count seqs.
+        readings are points; quarantined, and quarantine_dropped of them, count messages; refused, dropped and repeated
+        count seqs.
         """
         ...
 

@@ -100,10 +100,10 @@ class Anchoring:
     def health(self) -> PartNow:
         """How anchoring goes, and how much waits."""
         try:
-            checkpoint, anchor = self._store.checkpoint(), self._store.anchor()
+            size, anchor = self._store.size(), self._store.anchor()
         except UnavailableError as exc:
             return PartNow("anchoring", ok=False, detail=str(exc))
-        waiting = (checkpoint.size if checkpoint else 0) - (anchor.size if anchor else 0)
+        waiting = size - (anchor.size if anchor else 0)
         held = f"anchored to size {anchor.size} in block {anchor.block}" if anchor else "nothing anchored yet"
         text = f"{held}, {max(waiting, 0)} pending"
         return PartNow("anchoring", not self._trouble, f"{self._trouble}; {text}" if self._trouble else text)

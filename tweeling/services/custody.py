@@ -139,15 +139,15 @@ class Custody:
     def _entry(
         self, index: int, event: epcis.Event, provenance: Provenance, lots: Sequence[tuple[str, LotLink | None]]
     ) -> NewEntry:
+        keys = [before.key if before else self._random(entry.LOT_KEY_SIZE) for _, before in lots]
         fields = disclosure.disclose(
             event.members,
             event.jcs,
             provenance,
-            [(lot, before.leaf if before else None) for lot, before in lots],
+            [(lot, key, before.leaf if before else None) for key, (lot, before) in zip(keys, lots, strict=True)],
             self._random,
             context=event.context,
         )
-        keys = [before.key if before else self._random(entry.LOT_KEY_SIZE) for _, before in lots]
         links = [entry.link(key, before.leaf if before else None) for key, (_, before) in zip(keys, lots, strict=True)]
         sealed = entry.seal(entry.EPCIS, [*map(entry.digest, fields), *links], self._random)
         leaf = merkle.leaf_hash(sealed)

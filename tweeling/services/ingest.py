@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tweeling.domain.now import NodeNow
-from tweeling.errors import WireError
+from tweeling.errors import InvariantError, WireError
 from tweeling.ports.clock import Clock
 from tweeling.ports.inbox import Answer, Message, Outcome
-from tweeling.ports.journal import Arrival, Journal, NodeEpoch, Settled, Suspect
+from tweeling.ports.journal import Arrival, Batch, Journal, NodeEpoch, Settled, Suspect
 from tweeling.wire import topics
 from tweeling.wire.ack import Ack, State
 from tweeling.wire.envelope import Decoded, decode
@@ -23,6 +23,7 @@ from tweeling.wire.topics import Channel, Topic
 
 _MAX_RANGES = 1000  # in one ack; what does not fit is only asked or told again later
 _MAX_WAIT_S = 60.0
+_MAX_WATCHED = 10_000  # epochs with a gap; a node that goes on sending is watched anew
 _REFUSED_BEFORE = "refused before; the hub's quarantine says why"
 
 
@@ -87,7 +88,10 @@ class Ingest:
                 suspects.append(Suspect(message.topic, message.payload, str(exc)))
         batch = None
         if arrivals or suspects:
-            batch = self._journal.commit(arrivals, suspects, recorded_ms=now_ms)
+            try:
+                batch = self._journal.commit(arrivals, suspects, recorded_ms=now_ms)
+            except InvariantError:  # for the content of one; which one shows when each comes alone
+                batch, arrivals, suspects = self._one_by_one(arrivals, suspects, now_ms)
         return Outcome(batch, self._answers(arrivals, load), self._note(states), tuple(suspects))
 
     def gaps(self) -> tuple[Answer, ...]:
@@ -115,6 +119,21 @@ class Ingest:
             return (topic, State.decode(message.payload)) if message.payload else None
         raise WireError(f"a hub does not read {topic.channel}")
 
+    def _one_by_one(
+        self, arrivals: Sequence[Arrival], suspects: Sequence[Suspect], now_ms: int
+    ) -> tuple[Batch | None, list[Arrival], list[Suspect]]:
+        """Commit each message alone, one that cannot be kept as a suspect; return the last batch and what became."""
+        last, kept, odd = None, [], list(suspects)
+        for arrival in arrivals:
+            try:
+                last = self._journal.commit([arrival], [], recorded_ms=now_ms) or last
+                kept.append(arrival)
+            except InvariantError as exc:
+                odd.append(Suspect(arrival.topic, arrival.payload, str(exc)))
+        for suspect in odd:
+            self._journal.commit([], [suspect], recorded_ms=now_ms)
+        return last, kept, odd
+
     def _note(self, states: Iterable[tuple[Topic, State]]) -> tuple[NodeNow, ...]:
         changed: dict[tuple[str, str], NodeNow] = {}
         for topic, state in states:
@@ -133,6 +152,8 @@ class Ingest:
         for node, envelopes in came.items():
             settled = self._journal.settled(node)
             watch = self._watched.setdefault(node, _Watch(self._monotonic(), self._settings.gap_s))
+            if len(self._watched) > _MAX_WATCHED:
+                del self._watched[next(iter(self._watched))]  # the oldest, never the one that just came
             watch.low = max(watch.low, *(each.low for each in envelopes))
             asked = any(each.ask for each in envelopes)
             about = settled.committed | settled.refused

@@ -106,7 +106,7 @@ class Status:
     def _ingest(self, line: Line) -> PartNow:
         counts = self._journal.counts()
         waiting = f"{counts['readings']:,} readings committed, {line.queued} messages waiting"
-        ok = line.connected or not line.error
+        ok = not line.error  # a line that is connected has an error only while the journal takes nothing
         return PartNow("ingest", ok, waiting if ok else f"{waiting}; {line.error}")
 
     def _store(self) -> PartNow:

@@ -14,9 +14,9 @@ What the anchor says of block and transaction is the log's word until `check_anc
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -32,12 +32,15 @@ from tweeling.verify.trust import TrustedLog, find
 AnchorReader = Callable[[TrustedLog, int], Anchor | None]
 """Reads from a chain the anchor of a log at exactly this size."""
 
+_NAME = re.compile(r"[\w.:/@-]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a valid receipt shows. fields: what is disclosed, by name, with parsed values.
 
-    event: all of it, where all of it is disclosed. signed_by: the partner whose signature over it was verified.
+    event: all of it, where all of it is disclosed. signed_key: the key whose signature over it was verified.
+    signed_by: the partner whom the log names as its holder.
     anchor: where the log says it is anchored; checked: the chain has confirmed it.
     """
 
@@ -50,8 +53,31 @@ class Verdict:
     fields: Mapping[str, Any]
     event: Mapping[str, Any] | None
     signed_by: str | None
+    signed_key: bytes | None
     anchor: AnchorPlace | None
     checked: bool = False
+
+    @property
+    def signed_key_id(self) -> str | None:
+        """The first 16 hex digits of the SHA-256 of the signer's key, to compare with what the partner says it is."""
+        return None if self.signed_key is None else hashlib.sha256(self.signed_key).hexdigest()[:16]
+
+    @property
+    def signed(self) -> str:
+        """Who signed the event, and on whose word, in a line. Names in it are the log's, and untrusted text."""
+        submitter = self.fields.get(disclosure.SUBMITTER)
+        by = _name(submitter["by"]) if submitter else ""
+        if self.signed_key_id is not None:
+            if self.signed_by is None:
+                return f"signed with key {self.signed_key_id}; whose it is, is not shown"
+            return f"signed by {by} with key {self.signed_key_id} (the log's word for the name)"
+        if submitter is None:
+            return "who brought it in is not shown"
+        if not submitter["signed"]:
+            return f"not signed: brought in by {by}"
+        if disclosure.SIGNATURE in self.fields:
+            return f"the log says {by} signed it; the event is not shown whole, so nobody can check"
+        return f"the log says {by} signed it; the signature is not shown"
 
     @property
     def words(self) -> str:
@@ -92,9 +118,9 @@ def verify(data: bytes, trusted: Sequence[TrustedLog]) -> Verdict:
     fields = {item.name: _value(item) for item in receipt.disclosures}
     members = {item.name: item.value for item in disclosure.members(receipt.disclosures)}
     canonical = _whole_event(members, fields)
-    signed_by = _check_partner(canonical, fields)
-    for number, key in receipt.lot_keys:
-        _check_lot(opened, fields, number, key)
+    submitter = _check_submitter(fields)
+    signed_key = _check_partner(canonical, fields, submitter)
+    _check_lots(opened, fields, dict(receipt.lot_keys))
     return Verdict(
         log=log,
         index=inclusion.index,
@@ -104,7 +130,8 @@ def verify(data: bytes, trusted: Sequence[TrustedLog]) -> Verdict:
         type=opened.type,
         fields=fields,
         event=None if canonical is None else {name: fields[name] for name in members},
-        signed_by=signed_by,
+        signed_by=submitter if signed_key is not None else None,
+        signed_key=signed_key,
         anchor=receipt.anchor,
     )
 
@@ -199,34 +226,68 @@ def _whole_event(members: Mapping[str, str], fields: Mapping[str, Any]) -> bytes
     return canonical
 
 
-def _check_partner(canonical: bytes | None, fields: Mapping[str, Any]) -> str | None:
-    given, submitter = fields.get(disclosure.SIGNATURE), fields.get(disclosure.SUBMITTER)
-    if canonical is None or given is None or submitter is None:
+def _name(text: str) -> str:
+    # Quoted, unless it can be nothing but a name: words of its own would read as ours.
+    return text if _NAME.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+
+
+def _check_submitter(fields: Mapping[str, Any]) -> str | None:
+    """Give who signed the event by the log's word."""
+    match fields.get(disclosure.SUBMITTER, {}):
+        case {"by": str(by), "signed": bool(signed), **more} if not more:
+            return by if signed else None
+        case {} if disclosure.SUBMITTER not in fields:
+            return None
+        case _:
+            raise VerificationError("not a name and whether it signed", field=disclosure.SUBMITTER)
+
+
+def _check_partner(canonical: bytes | None, fields: Mapping[str, Any], submitter: str | None) -> bytes | None:
+    """Give the key whose signature over the whole event is shown."""
+    field = disclosure.SIGNATURE
+    given = fields.get(field)
+    if given is None:
         return None
-    match given, submitter:
-        case {"alg": str(alg), "key": str(key), "sig": str(sig)}, {"by": str(by), "signed": True}:
-            field = disclosure.SIGNATURE
-            signature.verify(alg, _unb64(key, field), _unb64(sig, field), canonical, field=field)
-            return by
+    if submitter is None and disclosure.SUBMITTER in fields:
+        raise VerificationError("there is one, and the log says that nobody signed", field=field)
+    match given:
+        case {"alg": str(alg), "key": str(key), "sig": str(sig), **more} if not more:
+            public, signed = _unb64(key, field), _unb64(sig, field)
         case _:
-            raise VerificationError("not a signature of who submitted the event", field=disclosure.SIGNATURE)
+            raise VerificationError("not algorithm, key and signature", field=field)
+    if canonical is None:
+        return None
+    signature.verify(alg, public, signed, canonical, field=field)
+    return public
 
 
-def _check_lot(opened: entry.Entry, fields: Mapping[str, Any], number: int, key: bytes) -> None:
-    name = f"{disclosure.LOT}{number}"
-    match fields.get(name):
-        case {"id": str(), "previous": None}:
-            previous = None
-        case {"id": str(), "previous": str(text)}:
-            previous = _unb64(text, name)
-        case _:
+def _check_lots(opened: entry.Entry, fields: Mapping[str, Any], keys: Mapping[int, bytes]) -> None:
+    shown = {name: _lot(value, name) for name, value in fields.items() if name.startswith(disclosure.LOT)}
+    for number, key in keys.items():
+        name = f"{disclosure.LOT}{number}"
+        if name not in shown:
             raise VerificationError("a key for a lot that is not shown", field="lot_keys")
-    if not opened.continues(key, previous):
-        raise VerificationError(f"not the key of {name}: the entry holds no such link", field="lot_keys")
+        expected, previous = shown[name]
+        if disclosure.key_hash(key) != expected:
+            raise VerificationError(f"not the key of {name}: it has another hash", field="lot_keys")
+        if not opened.continues(key, previous):
+            raise VerificationError(f"not the key of {name}: the entry holds no such link", field="lot_keys")
 
 
-def _unb64(text: str, field: str) -> bytes:
+def _lot(value: object, name: str) -> tuple[bytes, bytes | None]:
+    """Give the hash of a lot's key and its previous leaf."""
+    match value:
+        case {"id": str(), "key": str(key), "previous": str() | None as previous, **more} if not more:
+            return _unb64(key, name, 32), None if previous is None else _unb64(previous, name, 32)
+        case _:
+            raise VerificationError("not a lot, its key's hash and the entry before it", field=name)
+
+
+def _unb64(text: str, field: str, length: int | None = None) -> bytes:
     try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError) as exc:
+        raw = disclosure.unb64(text)
+    except ValueError as exc:
         raise VerificationError("not base64url", field=field) from exc
+    if length not in (None, len(raw)):
+        raise VerificationError(f"{len(raw)} bytes, and {length} are needed", field=field)
+    return raw

@@ -9,13 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from tweeling.domain import note
 from tweeling.domain.canonical import jcs, parse_json
 from tweeling.errors import ConfigError, InvariantError, UndecidedError
+from tweeling.verify.plain import plain
 
 _KEY = r"^[A-Za-z0-9+/]{43}=$"
+
+
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds control characters")
+    return text
 
 
 class TrustedContract(BaseModel, frozen=True, extra="forbid", strict=True):
@@ -30,7 +37,7 @@ class TrustedLog(BaseModel, frozen=True, extra="forbid", strict=True):
     """A log as its operator states it and its partners pin it. key: Ed25519, base64."""
 
     version: Annotated[int, Field(ge=1, le=1)] = 1
-    origin: Annotated[str, Field(pattern=r"^[^\s+]{1,255}$")]
+    origin: Annotated[str, Field(pattern=r"^[^\s+]{1,255}$"), AfterValidator(_check_printable)]
     key: Annotated[str, Field(pattern=_KEY)]
     anchor: TrustedContract | None = None
 
@@ -40,16 +47,16 @@ class TrustedLog(BaseModel, frozen=True, extra="forbid", strict=True):
         return cls(origin=origin, key=base64.b64encode(public).decode(), anchor=anchor)
 
     @classmethod
-    def parse(cls, data: bytes) -> TrustedLog:
+    def parse(cls, data: bytes, *, source: str = "trust file") -> TrustedLog:
         """Read a trust file, or raise ConfigError naming the field."""
         try:
             return cls.model_validate(parse_json(data))
         except InvariantError as exc:
-            raise ConfigError(str(exc), source="trust file") from exc
+            raise ConfigError(plain(str(exc)), source=source) from exc
         except ValidationError as exc:
             problem = exc.errors(include_url=False)[0]
-            field = ".".join(str(part) for part in problem["loc"])
-            raise ConfigError(problem["msg"], field=field, source="trust file") from exc
+            field = plain(".".join(str(part) for part in problem["loc"])[:200])
+            raise ConfigError(problem["msg"], field=field, source=source) from exc
 
     def encode(self) -> bytes:
         """Write the trust file."""
@@ -114,7 +121,7 @@ class TrustStore:
         found = []
         for path in sorted(self._folder.glob("*.json")):
             try:
-                log = TrustedLog.parse(path.read_bytes())
+                log = TrustedLog.parse(path.read_bytes(), source=str(path))
             except OSError as exc:
                 raise ConfigError(f"{exc.strerror}", source=str(path)) from exc
             if path.stem != log.fingerprint:

@@ -9,6 +9,9 @@ from pydantic import BaseModel, Field, ValidationError
 from tweeling.domain.ids import Epoch
 from tweeling.errors import WireError
 from tweeling.wire.envelope import Reason, Seq
+from tweeling.wire.senml import MAX_MS
+
+_MAX = 1e9  # a finite number; a node waits no longer than its own limit anyway
 
 
 class Ack(BaseModel, frozen=True, extra="forbid"):
@@ -24,8 +27,8 @@ class Ack(BaseModel, frozen=True, extra="forbid"):
     refused: tuple[tuple[Seq, Seq, Reason], ...] = ()
     want: tuple[tuple[Seq, Seq], ...] = ()
     known: Annotated[bool, Field(description="the answer to `ask`: committed holds every range of this epoch")] = False
-    rate: Annotated[float, Field(ge=0)] = 0
-    retry_after: Annotated[float, Field(ge=0)] = 0
+    rate: Annotated[float, Field(ge=0, le=_MAX, allow_inf_nan=False)] = 0
+    retry_after: Annotated[float, Field(ge=0, le=_MAX, allow_inf_nan=False)] = 0
 
     def encode(self) -> bytes:
         """Encode as JSON."""
@@ -45,10 +48,10 @@ class State(BaseModel, frozen=True, extra="forbid"):
 
     v: Literal[1] = 1
     online: bool
-    since_ms: int
+    since_ms: int = Field(ge=0, lt=MAX_MS)
     epoch: Epoch
     software: str = Field(default="", max_length=64)
-    queued: int = Field(default=0, ge=0)
+    queued: int = Field(default=0, ge=0, le=2**53)
 
     def encode(self) -> bytes:
         """Encode as JSON."""

@@ -12,15 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Annotated, Any, Literal
 
 import cbor2
 from pydantic import BaseModel, Field, ValidationError
 
-from tweeling.domain import units
+from tweeling.domain import cborscan, units
 from tweeling.domain.ids import Epoch, NodeId
-from tweeling.domain.telemetry import Direction, Identity, Movement
+from tweeling.domain.telemetry import FILLING_LEVEL, Direction, Identity, Movement
 from tweeling.errors import WireError
 from tweeling.wire import senml
 from tweeling.wire.ranges import SeqSet
@@ -28,8 +27,12 @@ from tweeling.wire.topics import Topic
 
 MAX_BYTES = 1 << 20
 MAX_RECORDS = 10_000
-_MAX_SEQ = 2**63 - 1
+_SHARES = frozenset({"/", ""})  # without a unit, a number is taken for what the attribute says
+_MAX_SEQ = 2**53 - 1  # exact in every language that reads JSON, and far from what SQL can add up
+_MAX_DROPPED_SEQS = 2**40  # of one envelope
 _MAX_DROPPED = 1000  # ranges
+_MAX_DEPTH = 8
+_MAX_KEYS = 64  # of one map in CBOR
 _DIRECTIONS = frozenset(Direction)
 
 Seq = Annotated[int, Field(ge=1, le=_MAX_SEQ)]
@@ -124,16 +127,17 @@ def _check(topic: Topic, envelope: Envelope) -> None:
         raise WireError(f"runs: own {owned} records, the pack holds {len(envelope.pack)}")
     if len(envelope.seqs()) != seqs:
         raise WireError("runs: overlap")
+    dropped = sum(last - first + 1 for first, last, _ in envelope.dropped)
+    if dropped > _MAX_DROPPED_SEQS:
+        raise WireError(f"dropped: {dropped} seqs are over {_MAX_DROPPED_SEQS}")
 
 
 def _from_cbor(payload: bytes) -> object:
-    stream = BytesIO(payload)
     try:
-        body = cbor2.load(stream, max_depth=8)
+        cborscan.check(payload, max_depth=_MAX_DEPTH, max_keys=_MAX_KEYS, floats=True)
+        body = cbor2.loads(payload, max_depth=_MAX_DEPTH)
     except (cbor2.CBORDecodeError, ValueError, OverflowError, MemoryError, RecursionError) as exc:
         raise WireError(f"neither JSON nor CBOR: {str(exc)[:120]}") from exc
-    if stream.read(1):
-        raise WireError("bytes follow the CBOR item")
     if not isinstance(body, dict):
         raise WireError("payload is not a map")
     for key in ("runs", "dropped"):
@@ -219,6 +223,8 @@ def _canonical(row: senml.Resolved) -> tuple[float, str]:
     conversion = units.conversion(row.unit)
     if conversion is None:
         raise ValueError(f"unit {row.unit[:32]!r} is unknown")
+    if row.name.endswith(f"/{FILLING_LEVEL}") and conversion.unit not in _SHARES:
+        raise ValueError(f"fillingLevel is a share, of unit / or %, not {row.unit}")
     value = row.value * conversion.factor + conversion.offset
     if not math.isfinite(value):
         raise ValueError("value is too large")

@@ -24,7 +24,8 @@ _TO_CBOR = {label: number for number, label in _CBOR_LABELS.items()}
 _BASE = frozenset({"bn", "bt", "bu", "bv", "bver"})
 WEIGHING = frozenset({"mv_", "mat", "par", "tkt", "lot", "grs", "tar"})
 _VERSION = 10
-_MAX_MS = 253_402_300_800_000  # year 10000
+MAX_MS = 253_402_300_800_000
+"""The year 10000: no time on the wire reaches it."""
 _MAX_VALUE = sys.float_info.max
 
 
@@ -172,10 +173,10 @@ def _resolve(record: Record, base: _Base, now_ms: int) -> Resolved | Unresolved:
 
 
 def _time_ms(seconds: float, now_ms: int) -> int | None:
-    if not abs(seconds) < _MAX_MS / 1000:
+    if not abs(seconds) < MAX_MS / 1000:
         return None
     time_ms = round(seconds * 1000) + (now_ms if abs(seconds) < _RELATIVE else 0)
-    return time_ms if 0 <= time_ms < _MAX_MS else None
+    return time_ms if 0 <= time_ms < MAX_MS else None
 
 
 def _value(record: Record, base: float) -> float | int | str:
