@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tweeling.api import Auth, create_app, passwords, serve
 from tweeling.api.passwords import Cost
@@ -24,6 +25,12 @@ NOW = 1_764_054_000_000  # Tuesday 25 November 2025, 08:00 in Amsterdam
 HOSTILE = "<script>window.hacked=1</script>\u202e=cmd|' /C calc'!A0"
 PASSWORD = "vuur-werk-kade"
 CHEAP = Cost(n=2**4, r=8, p=1)
+HOSTILE_NUMBERS: tuple[Any, ...] = (
+    *(10**30, -(10**30), 10**314, 10**400, -(10**400)),
+    *(-62_135_596_800_000, 253_402_300_799_000),  # year 1 and the end of 9999
+    *(math.inf, -math.inf, math.nan, 1e300, -1e300),
+)
+"""Numbers where no type checker expects them, and where no calendar and no column ends."""
 
 _ZONES = (
     ("H1-A", "H1", "Puinbult", 10725, "beton_puin", 0.71),
@@ -120,6 +127,17 @@ class SmallTwin:
         """A container nobody knew reports."""
         with self._lock:
             self._things[thing.hub, thing.thing] = thing
+        self._changed()
+
+    def add_hostile(self, name: str, number: Any) -> None:
+        """A node, a container and an event, each with this number in all its fields."""
+        with self._lock:
+            thing = ThingNow("praag", f"X{name}", name, number, number, Quality.GOOD, {"grond": number}, number)
+            old = thing._replace(thing=f"Y{name}", fill=0.5, quality=Quality.HISTORICAL)
+            self._things |= {(one.hub, one.thing): one for one in (thing, old)}
+            self._nodes = [*self._nodes, *(NodeNow("praag", name, on, number, number) for on in (True, False))]
+            event = replace(_event(0), time_ms=number, mass_g=number, state=ProofState.ANCHORED, block=number)
+            self._events = [*self._events, event]
         self._changed()
 
     def anchor(self) -> None:

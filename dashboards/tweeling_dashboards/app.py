@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -45,7 +45,7 @@ def create(view: TwinView) -> FastAPI:
         __name__,
         server=server,
         title="Tweeling",
-        update_title="Tweeling",
+        update_title="",
         index_string=_INDEX,
         assets_ignore=r"start\.js",  # the index names it, behind everything it needs
         serve_locally=True,
@@ -66,12 +66,19 @@ def _layout(app: Dash, view: TwinView) -> Callable[[], Any]:
         # Dash asks for the layout beside the page; the page's own query stands in the referrer.
         if not app.backend.has_request_context():
             return page.layout(NOTHING, chosen(None), zone=None)  # Dash looks which elements there are
-        referrer = app.backend.request_adapter().headers.get("referer", "")
-        query = parse_qs(urlsplit(referrer).query)
-        words = chosen(query.get("lang", [None])[0])
+        headers = app.backend.request_adapter().headers
+        query = _query(headers.get("referer", ""))
+        words = chosen(query.get("lang", [None])[0], headers.get("accept-language", ""))
         return page.layout(take(view), words, zone=query.get("zone", [None])[0])
 
     return layout
+
+
+def _query(url: str) -> Mapping[str, Sequence[str | None]]:
+    try:
+        return parse_qs(urlsplit(url).query)
+    except ValueError:
+        return {}  # no browser sends such a URL
 
 
 def _follow(app: Dash, view: TwinView) -> None:

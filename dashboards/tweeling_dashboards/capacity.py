@@ -8,6 +8,7 @@ from typing import Any
 from dash import html
 
 from tweeling.domain.forecast import Forecast, Score
+from tweeling.domain.telemetry import Quality
 from tweeling.errors import UnavailableError
 from tweeling.ports.view import TwinView
 from tweeling_dashboards import figures
@@ -27,10 +28,11 @@ def options(snapshot: Snapshot) -> list[dict[str, str]]:
 
 
 def first(snapshot: Snapshot, wanted: str | None) -> str | None:
-    """The thing that the URL names, else the fullest: that one is asked for most."""
+    """The thing that the URL names, else the fullest that lives: that one is asked for most."""
     if wanted:
         return wanted
-    known = [thing for thing in snapshot.things if thing.fill is not None] or list(snapshot.things)
+    filled = [thing for thing in snapshot.things if thing.fill is not None]
+    known = [thing for thing in filled if thing.quality != Quality.HISTORICAL] or filled or list(snapshot.things)
     return key(max(known, key=lambda thing: thing.fill or 0)) if known else None
 
 

@@ -29,7 +29,8 @@ def fill_forecast(history: History, forecast: Forecast | None, now_ms: int, word
     if forecast is not None:
         figure.add_traces(_fan(forecast, words))
         _line(figure, words("full_line"), y=forecast.full)
-    _line(figure, words("end_line" if recorded else "now_line"), x=_at(ends_ms if recorded else now_ms))
+    if (here := _at(ends_ms if recorded else now_ms)) is not None:
+        _line(figure, words("end_line" if recorded else "now_line"), x=here)
     figure.update_layout(
         separators=",." if words.lang == "nl" else ".,",
         font={"family": _FONT, "size": 13, "color": MUTED},
@@ -136,9 +137,10 @@ def _top(history: History, forecast: Forecast | None) -> float:
     return max(1.05, min(1.25, max(highest, default=1.0) + 0.05))
 
 
-def _at(time_ms: int) -> str:
-    # Plotly knows no time zones: it is given the wall clock of the region.
-    return f"{local(time_ms):%Y-%m-%d %H:%M}"
+def _at(time_ms: int) -> str | None:
+    # Plotly knows no time zones: it is given the wall clock of the region. It draws no point without a time.
+    then = local(time_ms)
+    return then.isoformat(" ", "minutes")[:16] if then else None
 
 
 def empty() -> go.Figure:

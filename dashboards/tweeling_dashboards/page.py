@@ -119,7 +119,10 @@ def _capacity(snapshot: Snapshot, filled: Shown, words: Words, zone: str | None)
     choice = dcc.Dropdown(
         id="zone", value=capacity.first(snapshot, zone), clearable=False, maxHeight=420, **filled.slots["zone"]
     )
-    chart = dcc.Graph(id="chart", config=figures.config(words.lang), className="chart", figure=figures.empty())
+    graph = dcc.Graph(
+        id="chart", config=figures.config(words.lang), figure=figures.empty(), style={"height": "100%"}
+    )
+    chart = html.Div(graph, className="chart")  # Dash gives the graph itself a height of its own
     return html.Section(
         [
             html.H2(words("capacity")),

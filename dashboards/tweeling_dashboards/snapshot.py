@@ -17,6 +17,9 @@ T = TypeVar("T")
 EVENTS = 15
 """How many custody events a screen shows."""
 
+FILL_MOST = 100
+"""A hundred times full is no reading."""
+
 
 class Snapshot(NamedTuple):
     """What screens show. missing: the parts that did not answer, of which the last known value stands here."""
@@ -48,13 +51,18 @@ def take(view: TwinView, former: Snapshot | None = None) -> Snapshot:
         number=before.number + 1,
         now_ms=view.now_ms(),
         region=ask("region", view.region, before.region),
-        things=ask("things", lambda: tuple(view.things()), before.things),
+        things=ask("things", lambda: tuple(map(_sound, view.things())), before.things),
         events=ask("events", lambda: tuple(view.events(EVENTS)), before.events),
         nodes=ask("nodes", lambda: tuple(view.nodes()), before.nodes),
         parts=ask("health", lambda: tuple(view.health()), before.parts),
         counts=ask("counts", view.counts, before.counts),
         missing=frozenset(missing),
     )
+
+
+def _sound(thing: ThingNow) -> ThingNow:
+    """A fill that is no fraction of anything counts as none: everything on a screen sorts and measures by it."""
+    return thing if thing.fill is None or abs(thing.fill) < FILL_MOST else thing._replace(fill=None)
 
 
 class Snapshots:

@@ -14,12 +14,19 @@ HOME = ZoneInfo("Europe/Amsterdam")
 ABSENT = "\N{EN DASH}"
 """Stands where a value is not known."""
 
+_MOST = 1e15
+"""Beyond it a number is a mistake, or an attack on whoever has to read it."""
+
 _MINUTE, _HOUR = 60_000, 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """One reader's language: `words("now")` is a text, the methods write values."""
+    """One reader's language: `words("now")` is a text, the methods write values.
+
+    They write whatever they are given: a time or number that cannot be shown is a dash, for one bad value among many
+    must not take the page from everyone.
+    """
 
     lang: str
 
@@ -34,11 +41,15 @@ class Words:
 
     def number(self, value: float, digits: int = 0) -> str:
         """1.234,5 in Dutch, 1,234.5 in English."""
+        if not _bearable(value):
+            return ABSENT
         written = f"{value:,.{digits}f}"
         return written.translate(str.maketrans(",.", ".,")) if self.lang == "nl" else written
 
     def percent(self, share: float) -> str:
         """62%, never rounded up to 100."""
+        if not _bearable(share):
+            return ABSENT
         rounded = round(share * 100)
         return f"{99 if rounded == 100 and share < 1 else rounded}%"
 
@@ -50,30 +61,40 @@ class Words:
 
     def tonnes(self, grams: int) -> str:
         """Whole tonnes, or one decimal below ten."""
+        if not _bearable(grams):
+            return ABSENT
         value = grams / 1e6
         return f"{self.number(value, 1 if abs(value) < 10 else 0)} t"
 
     def clock(self, time_ms: int) -> str:
         """08:00."""
-        return f"{local(time_ms):%H:%M}"
+        then = local(time_ms)
+        return f"{then:%H:%M}" if then else ABSENT
 
     def moment(self, time_ms: int) -> str:
         """As in: di 25 nov 08:00."""
         then = local(time_ms)
+        if then is None:
+            return ABSENT
         month = texts.MONTHS[self.lang][then.month - 1]
         return f"{self.weekday(time_ms)} {then.day} {month} {then:%H:%M}"
 
     def date(self, time_ms: int) -> str:
         """As in: 25 nov 2025."""
         then = local(time_ms)
+        if then is None:
+            return ABSENT
         return f"{then.day} {texts.MONTHS[self.lang][then.month - 1]} {then.year}"
 
     def weekday(self, time_ms: int) -> str:
         """As in: di."""
-        return texts.DAYS[self.lang][local(time_ms).weekday()]
+        then = local(time_ms)
+        return texts.DAYS[self.lang][then.weekday()] if then else ABSENT
 
     def span(self, hours: float) -> str:
         """31 u, or 8 d 19 u."""
+        if not _bearable(hours):
+            return ABSENT
         whole = round(hours)
         if whole < 48:
             return self("hours", n=whole)
@@ -82,6 +103,8 @@ class Words:
 
     def ago(self, time_ms: int, now_ms: int) -> str:
         """How long ago, the coarser the longer: a screen need not change every minute."""
+        if local(time_ms) is None:
+            return ABSENT
         passed = now_ms - time_ms
         if passed < 5 * _MINUTE:
             return self("just_now")
@@ -92,16 +115,24 @@ class Words:
         return self("days", n=passed // (24 * _HOUR))
 
 
-def local(time_ms: int) -> datetime:
-    """A time on the region's clock."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(HOME)
+def local(time_ms: int) -> datetime | None:
+    """A time on the region's clock; None where no calendar has it."""
+    try:
+        return datetime.fromtimestamp(time_ms / 1000, UTC).astimezone(HOME)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
-def chosen(lang: str | None) -> Words:
-    """The language that the URL names, else Dutch."""
-    return Words(lang if lang in texts.LANGUAGES else "nl")
+def chosen(lang: str | None, accepted: str = "") -> Words:
+    """The language that the URL names, else the first of ours in the browser's Accept-Language, else Dutch."""
+    preferred = (part.strip()[:2].lower() for part in accepted.split(","))
+    return Words(next((one for one in (lang, *preferred) if one in texts.LANGUAGES), texts.LANGUAGES[0]))
 
 
 def shortened(text: str, most: int = 60) -> str:
     """A name that strangers chose, at a length that a screen can bear."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _bearable(value: float) -> bool:
+    return abs(value) < _MOST  # never true of what is no number

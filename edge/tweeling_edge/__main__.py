@@ -57,7 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--attribute", default="fillingLevel", help="what is measured (fillingLevel)")
     replay.add_argument("--zone", default="UTC", help="the time zone of times without one (UTC)")
     replay.add_argument("--sensors", default="", metavar="A,B", help="only these sensors")
-    replay.add_argument("--speed", default="max", metavar="N|max", help="a factor, or as fast as acknowledged (max)")
+    replay.add_argument(
+        "--speed",
+        default="max",
+        metavar="N|max",
+        help="a factor of this agent's clock, or as fast as acknowledged (max)",
+    )
     replay.add_argument(
         "--as", dest="times", choices=("historical", "live"), default="historical", help="keep times, or now"
     )
@@ -123,11 +128,13 @@ def _replay(config: Config, arguments: argparse.Namespace) -> int:
         name = runtime.drivers[0].name
         if arguments.again:
             runtime.outbox.rewind(name)
+        before = runtime.outbox.source(name)
         _stop_on_signals(runtime.stop)
         runtime.run(done=lambda: runtime.finished)
         complete = runtime.finished
         source = runtime.outbox.source(name)
     place = Place.read(source.cursor)
+    news = _told(source) - _told(before)
     answer = {
         "file": str(settings.file),
         "rows": place.rows,
@@ -137,6 +144,7 @@ def _replay(config: Config, arguments: argparse.Namespace) -> int:
         "committed": source.committed,
         "refused": source.refused,
         "dropped": source.dropped,
+        "sent": news,
         "settled": complete,
     }
     if arguments.json:
@@ -145,8 +153,19 @@ def _replay(config: Config, arguments: argparse.Namespace) -> int:
         _say(
             ", ".join(f"{value} {key}" for key, value in answer.items() if isinstance(value, int) and key != "settled")
         )
-        _say("everything is settled" if complete else "stopped before everything was settled; run it again to go on")
+        _say(_ending(complete=complete, news=news))
     return 0 if complete else 1
+
+
+def _ending(*, complete: bool, news: int) -> str:
+    if not complete:
+        return "stopped before everything was settled; run it again to go on"
+    return "everything is settled" if news else "nothing new in this file: nothing was sent; --again plays it again"
+
+
+def _told(source: outbox_store.Source) -> int:
+    """How many samples of a source the outbox has ever taken."""
+    return source.queued + source.committed + source.refused + source.dropped
 
 
 def _replay_settings(arguments: argparse.Namespace) -> ReplaySettings:

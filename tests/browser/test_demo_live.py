@@ -27,7 +27,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, demo: RunningDemo) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
+    context = browser.new_context(locale="nl-NL", viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
     page = context.new_page()
     page.goto(demo.url)
     page.get_by_label("Wachtwoord").fill(demo.password)
@@ -53,6 +53,7 @@ def test_a_fill_value_changes_without_reload_when_a_sensor_reports(page: Page) -
         timeout=60_000,
     )
     assert page.evaluate("window.sameDocument")
+    assert page.title() == "Tweeling"
 
 
 @pytest.mark.timeout(300)
@@ -75,7 +76,7 @@ def test_a_forecast_opens_with_its_bands_and_custody_events_show_their_anchor(pa
 
 @pytest.mark.timeout(300)
 def test_no_request_leaves_the_machine(browser: Browser, demo: RunningDemo) -> None:
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context = browser.new_context(locale="nl-NL", viewport={"width": 1440, "height": 1000})
     hosts: set[str] = set()
     complaints: list[str] = []
     context.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))

@@ -67,7 +67,7 @@ def browser() -> Iterator[Browser]:
 def watched(browser: Browser, tmp_path: Path) -> Iterator[Watched]:
     twin, auth = SmallTwin(), cheap_auth(tmp_path)
     with small_server(tmp_path, twin=twin, auth=auth) as url:
-        context = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
+        context = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce", locale="nl-NL")
         yield Watched(context, url, auth, twin)
         context.close()
 
@@ -260,7 +260,7 @@ def test_logging_out_leads_to_the_login(watched: Watched) -> None:
 def test_a_server_that_comes_back_is_found_again(browser: Browser, tmp_path: Path) -> None:
     twin, auth = SmallTwin(), cheap_auth(tmp_path)
     app = create_app(twin, SmallCustody(), auth)
-    context = browser.new_context()
+    context = browser.new_context(locale="nl-NL")
     with serve(app, "127.0.0.1", 0) as port:
         watched = Watched(context, f"http://127.0.0.1:{port}", auth, twin)
         page = watched.inside()

@@ -3,13 +3,14 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from support_screens import PASSWORD, SmallCustody, SmallTwin, cheap_auth
+from support_screens import HOSTILE_NUMBERS, PASSWORD, SmallCustody, SmallTwin, cheap_auth
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -121,7 +122,7 @@ def test_logging_out_ends_the_session_on_the_server(served: Served) -> None:
             assert thief.get("/api/status").status_code == 401
 
 
-@pytest.mark.parametrize("origin", [None, "null", "http://evil.example", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("origin", [None, "null", "http://[x", "http://evil.example", "http://127.0.0.1:1"])
 def test_no_foreign_page_changes_anything(served: Served, origin: str | None) -> None:
     with served.person() as person:
         del person.headers["Origin"]
@@ -155,6 +156,96 @@ def test_every_answer_tells_the_browser_what_it_must_not_do(served: Served) -> N
             assert headers["referrer-policy"] == "same-origin"
             assert "server" not in headers
         assert person.get("/api/status").headers["cache-control"] == "no-store"
+
+
+def test_a_failure_of_our_own_carries_the_same_headers_and_tells_nothing(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(key: str) -> None:
+        raise ZeroDivisionError(key)
+
+    # The door itself and what is behind it: whatever breaks, the headers are put on outside of it.
+    monkeypatch.setattr(served.auth.sessions, "find", broken)
+    with served.client(Cookie=f"{served.auth.cookie}=secret") as stranger:
+        answer = stranger.get("/login")
+    assert answer.status_code == 500
+    assert answer.json() == {"type": "about:blank", "title": "failed", "status": 500}
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_login_that_should_lead_to_no_address_at_all_leads_home(served: Served) -> None:
+    with served.client() as stranger:
+        answer = stranger.get("/login", params={"next": "http://["})
+    assert answer.status_code == 200
+    assert 'name="next" id="next" value="/"' in answer.text
+
+
+@pytest.mark.parametrize("path", ["/login", "/login/code"])
+def test_what_anyone_may_send_is_small(served: Served, path: str) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(40):
+            yield b"&a=b" * 1024
+
+    with served.client(Origin=served.url) as stranger:
+        assert stranger.post(path, content=b"a" * 4097).status_code == 413
+        assert stranger.post(path, content=endless()).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "status"),
+    [
+        ("/login", b"&".join([b"a=b"] * 9), 401),
+        ("/login", b"&".join([b"password=" + PASSWORD.encode()] * 9), 401),
+        ("/login/code", b"[" * 4000, 400),
+        ("/login/code", b'{"code": "\\ud800"}', 400),
+    ],
+)
+def test_a_login_that_is_not_understood_costs_an_attempt(
+    served: Served, path: str, content: bytes, status: int
+) -> None:
+    with served.client(Origin=served.url) as stranger:
+        statuses = [stranger.post(path, content=content).status_code for _ in range(12)]
+    assert (statuses[0], statuses[-1]) == (status, 429)
+
+
+def test_the_login_speaks_the_browsers_language_unless_the_url_names_one(served: Served) -> None:
+    with served.client() as stranger:
+        for accepted, lang, word in (
+            ("", "", "Wachtwoord"),
+            ("en-GB,en;q=0.9,nl;q=0.8", "", "Password"),
+            ("nl-NL,nl;q=0.9,en;q=0.8", "", "Wachtwoord"),
+            ("de-DE,de;q=0.9,en;q=0.8", "", "Password"),
+            ("fr", "", "Wachtwoord"),
+            ("en", "?lang=nl", "Wachtwoord"),
+            ("en", "?next=/%3Flang%3Dnl", "Wachtwoord"),
+        ):
+            assert word in stranger.get(f"/login{lang}", headers={"Accept-Language": accepted}).text, accepted
+
+
+def test_the_screens_speak_the_browsers_language_unless_the_url_names_one(served: Served) -> None:
+    with served.person() as person:
+        for accepted, page, word in (
+            ("", "/", "Voorraad"),
+            ("en-US,en;q=0.9", "/", "Stock"),
+            ("nl,en;q=0.8", "/", "Voorraad"),
+            ("en", "/?lang=nl", "Voorraad"),
+            ("nl", "/?lang=en", "Stock"),
+            ("nl", "http://[x", "Voorraad"),
+        ):
+            headers = {"Accept-Language": accepted, "Referer": f"{served.url}{page}" if page[0] == "/" else page}
+            answer = person.get("/_dash-layout", headers=headers)
+            assert answer.status_code == 200, page
+            assert word in answer.text, page
+
+
+def test_one_hostile_value_leaves_the_screens_standing(served: Served) -> None:
+    for place, value in enumerate(HOSTILE_NUMBERS):
+        served.twin.add_hostile(str(place), value)
+    with served.person() as person:
+        answer = person.get("/_dash-layout")
+    assert answer.status_code == 200
+    assert "Voorraad" in answer.text
 
 
 def test_health_is_open_and_tells_no_details(served: Served) -> None:
@@ -226,10 +317,18 @@ def test_an_event_is_captured_with_its_signature_and_yields_a_receipt(served: Se
         body, token, kept = served.custody.captured[0]
         assert (json.loads(body), token) == (EVENT, "capture")
         assert kept == ("did:key:z6Mk", "ed25519", b"\x00\x01\x02")
+        assert machine.post("/events", json=EVENT).status_code == 409
+    with served.machine(Role.QUERY) as machine:
         receipt = machine.get(answer.headers["location"])
         assert (receipt.status_code, receipt.headers["content-type"]) == (200, "application/cbor")
         assert machine.get("/custody/unknown/receipt").status_code == 404
-        assert machine.post("/events", json=EVENT).status_code == 409
+
+
+def test_who_only_brings_events_reads_no_receipt(served: Served) -> None:
+    with served.machine(Role.CAPTURE) as writer, served.person() as person:
+        where = writer.post("/events", json=EVENT).headers["location"]
+        assert writer.get(where).status_code == 403
+        assert person.get(where).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -298,7 +397,7 @@ def test_a_websocket_without_a_session_is_refused(served: Served) -> None:
     assert refused.value.response.status_code == 403
 
 
-@pytest.mark.parametrize("origin", [None, "http://evil.example"])
+@pytest.mark.parametrize("origin", [None, "http://[x", "http://evil.example"])
 def test_a_websocket_from_a_foreign_page_is_refused(served: Served, origin: str | None) -> None:
     with served.person() as person:
         key = person.cookies[served.auth.cookie]
@@ -319,6 +418,25 @@ def test_a_websocket_ends_with_its_session(served: Served) -> None:
                 channel.recv(timeout=10)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 4001
+
+
+def test_a_crowd_is_turned_away_while_open_pages_go_on(tmp_path: Path) -> None:
+    auth = cheap_auth(tmp_path)
+    with serve(create_app(SmallTwin(), SmallCustody(), auth), "127.0.0.1", 0, most=3) as port:
+        served = Served(f"http://127.0.0.1:{port}", auth, SmallTwin(), SmallCustody(), {})
+        with served.person() as person, served.socket(origin=served.url, cookie=person.cookies[auth.cookie]) as channel:
+            with socket.create_connection(("127.0.0.1", port)) as idle:
+                _await_status(person, 503)
+                channel.send('{"type": "heartbeat"}')
+                assert json.loads(channel.recv(timeout=10)) == {"type": "heartbeat_ack"}
+                idle.shutdown(socket.SHUT_RDWR)
+            _await_status(person, 200)
+
+
+def _await_status(client: httpx.Client, status: int) -> None:
+    deadline = time.monotonic() + 10
+    while client.get("/health/live").status_code != status:
+        assert time.monotonic() < deadline, status
 
 
 def test_a_taken_port_is_named() -> None:

@@ -52,6 +52,12 @@ def test_a_recording_ends_with_as_many_stored_readings_as_the_file_holds(tmp_pat
             said.splitlines()[0] if said.startswith("{") else said[said.index("{") : said.index("}") + 1]
         )
         assert answer["committed"] == len(rows)
+        assert answer["sent"] == len(rows)
+        again = demo.run(
+            "replay", recording, "--data", demo.folder, "--columns", "sensor=container_id,time=ts_utc,value=fill_pct",
+            "--unit", "%", "--sensors", ",".join(CONTAINERS),
+        )  # fmt: skip
+        assert "nothing was sent; --again plays it again" in again
         with demo.client() as hub:
             forecast = hub.forecast("replay", CONTAINERS[0])
         assert len(forecast["times_ms"]) == 336

@@ -139,7 +139,10 @@ def test_attempts_run_out_and_come_back() -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", "evil", "/a\nb", "///x", ""],
+    [
+        *("//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", "evil", "/a\nb", "///x"),
+        *("", "http://[", "//[", "http://[::1"),
+    ],
 )
 def test_login_leads_nowhere_but_here(target: str) -> None:
     assert login_page.local(target) == "/"

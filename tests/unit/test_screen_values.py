@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
-from support_screens import HOSTILE, HOUR, NOW, SmallTwin, small_forecast
+from support_screens import HOSTILE, HOSTILE_NUMBERS, HOUR, NOW, SmallTwin, small_forecast
 
 from tweeling.domain.now import PartNow, ThingNow
 from tweeling.domain.telemetry import Quality
@@ -164,6 +165,28 @@ def test_nothing_at_all_can_be_shown() -> None:
     filled = page.shown(NOTHING, NL)
     assert "Nog geen hubs" in _text(filled.cards)
     assert filled.slots["no-events"]["hidden"] is False
+
+
+@pytest.mark.parametrize("number", HOSTILE_NUMBERS)
+def test_a_hostile_number_harms_no_screen(number: float) -> None:
+    twin = SmallTwin()
+    before = page.shown(take(twin), NL)
+    twin.add_hostile("X", number)
+    after = page.shown(take(twin), NL)
+    written = _text([dict(after.since(before)), page.layout(take(twin), NL, zone="praag/XX")])
+    assert "Puinbult" in written
+    assert not re.search(r"\b(nan|inf)\b", written)
+    assert not re.search(r"\d{22}", written)
+    assert len(written) < 200_000
+
+
+@pytest.mark.parametrize("number", HOSTILE_NUMBERS)
+def test_a_hostile_time_harms_no_figure(number: float) -> None:
+    forecast = small_forecast("s", 0.5, NOW)._replace(cutoff_ms=number, times_ms=(number,) * 336)
+    history = [(number, 0.5), (NOW, 0.5)]
+    figure = figures.fill_forecast(history, forecast, NOW, NL)
+    assert figure.data[0].x[1] == "2025-11-25 08:00"
+    assert _text(figure)
 
 
 def test_a_hostile_name_is_text_and_nothing_else() -> None:

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import ast
+import math
 import string
 from pathlib import Path
 
 import pytest
-from support_screens import HOUR, NOW
+from support_screens import HOSTILE_NUMBERS, HOUR, NOW
 
 import tweeling_dashboards
 from tweeling.domain.vocabulary import BIZ_STEPS
 from tweeling_dashboards import texts
-from tweeling_dashboards.words import Words, chosen, local, shortened
+from tweeling_dashboards.words import ABSENT, Words, chosen, local, shortened
 
 SOURCES = sorted(Path(tweeling_dashboards.__file__).parent.glob("*.py"))
 NL, EN = Words("nl"), Words("en")
@@ -91,6 +92,32 @@ def test_ages_grow_coarser(passed: int, dutch: str, english: str) -> None:
 
 def test_spans_are_told_in_days_beyond_two() -> None:
     assert [NL.span(hours) for hours in (3.4, 47, 48, 211)] == ["3 u", "47 u", "2 d", "8 d 19 u"]
+
+
+@pytest.mark.parametrize("number", [value for value in HOSTILE_NUMBERS if not abs(value) < 1e15])
+def test_what_cannot_be_shown_is_a_dash(number: float) -> None:
+    time = int(number) if abs(number) < math.inf else number
+    assert local(time) is None  # type: ignore[arg-type] # that is the point
+    written = [
+        *(NL.clock(time), NL.moment(time), NL.date(time), NL.weekday(time), NL.ago(time, NOW)),  # type: ignore[arg-type] # too
+        *(NL.number(number), NL.number(number, 1), NL.percent(number), NL.span(number)),
+        NL.tonnes(number * 10),  # type: ignore[arg-type] # too
+    ]
+    assert set(written) == {ABSENT}
+    assert NL.chance(number) in {ABSENT, "<1%", ">99%"}
+
+
+def test_the_ends_of_the_calendar_are_shown_or_a_dash() -> None:
+    assert NL.date(-62_135_596_800_000) == "1 jan 1"
+    assert NL.date(253_402_300_799_000) == ABSENT  # the new year 10000 has begun in Amsterdam
+
+
+def test_the_browsers_language_counts_where_the_url_names_none() -> None:
+    assert chosen(None, "en-GB,en;q=0.9,nl;q=0.8").lang == "en"
+    assert chosen(None, "nl,en;q=0.9").lang == "nl"
+    assert chosen("nl", "en").lang == "nl"
+    assert chosen("xx", "en").lang == "en"
+    assert chosen(None, "fr, ;;, *").lang == "nl"
 
 
 def test_dutch_comes_first() -> None:

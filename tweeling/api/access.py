@@ -24,4 +24,3 @@ def needs(*roles: Role) -> Any:
 
 Reader = needs(Role.OPERATOR, Role.QUERY)
 Capturer = needs(Role.CAPTURE)
-Holder = needs(Role.OPERATOR, Role.QUERY, Role.CAPTURE)

@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp
 
 from tweeling.api import custody_routes, docs, health_routes, login, problems, twin_routes
 from tweeling.api.auth import Auth
@@ -27,7 +28,7 @@ def create_app(
 ) -> FastAPI:
     """Build the whole app. hosts: names under which browsers and machines may call it, without port."""
     # FastAPI's own documentation pages load their scripts from a CDN, and its telemetry is no part of our promise.
-    app = FastAPI(
+    app = _App(
         title="Tweeling",
         version=version("tweeling"),
         docs_url=None,
@@ -45,12 +46,18 @@ def create_app(
     app.add_api_route("/api/{rest:path}", _unknown, include_in_schema=False)
     if screens:
         mount_screens(app, view)
-    # The last one added is the outermost: headers on every answer, then the door, then what is inside.
+    # The last one added is the outermost: the door, then what is inside.
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
     app.add_middleware(BodyLimit)
     app.add_middleware(Guard, auth=auth, hosts=hosts)
-    app.add_middleware(Headers)
     return app
+
+
+class _App(FastAPI):
+    """Headers go around everything, for what Starlette answers to a failure comes from outside all its middleware."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Headers(super().build_middleware_stack())
 
 
 async def _unknown(rest: str) -> None:

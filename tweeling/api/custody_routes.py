@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
-from tweeling.api.access import Capturer, Holder
+from tweeling.api.access import Capturer, Reader
 from tweeling.api.models import CapturedEvent
 from tweeling.api.principals import Principal
 from tweeling.api.problems import Problem
@@ -52,10 +52,11 @@ def router(custody: CustodyApi) -> APIRouter:
         response.headers["Location"] = receipt
         return CapturedEvent(event_id=captured.event_id, index=captured.index, receipt=receipt)
 
+    # A receipt holds the whole event, so who only brings events reads none: not even of others' events.
     # An event's id is a URI and may hold slashes.
-    @routes.get("/custody/{event_id:path}/receipt", dependencies=[Holder], response_class=Response)
+    @routes.get("/custody/{event_id:path}/receipt", dependencies=[Reader], response_class=Response)
     def receipt(event_id: str) -> Response:
-        """The receipt of an event, application/cbor."""
+        """The receipt of an event, application/cbor, for a session or a query token; a capture token reads none."""
         try:
             content = custody.receipt(event_id)
         except InvariantError as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
@@ -93,19 +93,21 @@ class Guard:
 
 
 class BodyLimit:
-    """Refuses a request body beyond a size before anyone reads it."""
+    """Refuses a request body beyond a size before anyone reads it; what strangers may send is smaller."""
 
-    def __init__(self, app: ASGIApp, *, most: int = 1 << 20) -> None:
+    def __init__(self, app: ASGIApp, *, most: int = 1 << 20, strangers: int = 4096) -> None:
         self._app = app
         self._most = most
+        self._strangers = strangers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI's
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = self._strangers if scope["path"] in OPEN else self._most
         declared = HTTPConnection(scope).headers.get("content-length", "0")
-        if not declared.isdecimal() or int(declared) > self._most:
-            await problems.response(self._too_large())(scope, receive, send)
+        if not declared.isdecimal() or int(declared) > most:
+            await problems.response(_too_large(most))(scope, receive, send)
             return
         taken = 0
 
@@ -113,14 +115,11 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > self._most:
-                raise self._too_large()
+            if taken > most:
+                raise _too_large(most)
             return message
 
         await self._app(scope, limited, send)
-
-    def _too_large(self) -> Problem:
-        return Problem(413, "too large", f"at most {self._most} bytes")
 
 
 class Headers:
@@ -161,9 +160,14 @@ def _check_host(connection: HTTPConnection, hosts: Collection[str]) -> None:
 
 
 def _check_origin(connection: HTTPConnection) -> None:
-    origin = connection.headers.get("origin", "")
-    if not origin or urlsplit(origin).netloc != connection.headers.get("host"):
+    # Compared as it came: what is not parsed cannot be parsed in two ways.
+    host = connection.headers.get("host", "")
+    if connection.headers.get("origin") not in {f"http://{host}", f"https://{host}"}:
         raise Problem(403, "not from a page of this server", field="Origin")
+
+
+def _too_large(most: int) -> Problem:
+    return Problem(413, "too large", f"at most {most} bytes")
 
 
 async def _refuse(problem: Problem, connection: HTTPConnection, receive: Receive, send: Send) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from tweeling.api import login_page, passwords
@@ -42,10 +42,11 @@ def router(auth: Auth) -> APIRouter:
 def _by_password(routes: APIRouter, auth: Auth) -> None:
     @routes.get("/login")
     async def page(
+        request: Request,
         target: Annotated[str, Query(alias="next", max_length=2000)] = "/",
         lang: Annotated[str, Query(max_length=8)] = "",
     ) -> Response:
-        return login_page.render(target, lang)
+        return login_page.render(target, login_page.language(lang, target, _accepted(request)))
 
     @routes.get(OPEN_FILES + "{name}")
     async def file(name: str) -> Response:
@@ -56,9 +57,9 @@ def _by_password(routes: APIRouter, auth: Auth) -> None:
 
     @routes.post("/login")
     async def log_in(request: Request) -> Response:
-        form = parse_qs((await request.body()).decode("utf-8", "replace"))
-        given, target, lang = (form.get(name, [""])[0] for name in ("password", "next", "lang"))
-        if wait := auth.attempts.take(_address(request)):
+        wait = auth.attempts.take(_address(request))
+        given, target, lang = await _form(request)
+        if wait:
             return login_page.render(target, lang, problem="wait", status=429, seconds=int(wait) + 1)
         if not await run_in_threadpool(auth.passwords.check, passwords.OPERATOR, given):
             return login_page.render(target, lang, problem="wrong", status=401)
@@ -74,10 +75,14 @@ def _by_code(routes: APIRouter, auth: Auth) -> None:
         return IssuedCode(path=f"/login#code={code}", expires_s=auth.codes.lasts_s)
 
     @routes.post("/login/code")
-    async def redeem(code: Code, request: Request) -> Response:
+    async def redeem(request: Request) -> Response:
         if wait := auth.attempts.take(_address(request)):
             raise Problem(429, "too many attempts", headers={"Retry-After": str(int(wait) + 1)})
-        principal = auth.codes.redeem(code.code)
+        try:
+            code = Code.model_validate_json(await request.body()).code
+        except ValidationError as exc:
+            raise Problem(400, "not understood", field="code") from exc
+        principal = auth.codes.redeem(code)
         if principal is None:
             raise Problem(401, "this code is spent, too old or none of ours", field="code")
         auth.attempts.forgive(_address(request))
@@ -108,6 +113,21 @@ def _opened(auth: Auth, principal: Principal, answer: Response) -> Response:
         secure=auth.secure,
     )
     return answer
+
+
+async def _form(request: Request) -> tuple[str, str, str]:
+    """Password, next and language, empty where they are not given."""
+    body = await request.body()
+    try:
+        form = parse_qs(body.decode("utf-8", "replace"), max_num_fields=8)
+    except ValueError:
+        form = {}  # more fields than our page has: no password of anyone's
+    given, target, lang = (form.get(name, [""])[0] for name in ("password", "next", "lang"))
+    return given, target, login_page.language(lang, target, _accepted(request))
+
+
+def _accepted(request: Request) -> str:
+    return request.headers.get("accept-language", "")
 
 
 def _address(request: Request) -> str:

@@ -48,7 +48,7 @@ FILES = {
 
 def render(target: str, lang: str, *, problem: str | None = None, status: int = 200, seconds: int = 0) -> HTMLResponse:
     """The page that leads on to `target`; problem: a key of the texts."""
-    words = _TEXTS.get(lang) or _TEXTS["en" if "lang=en" in target else "nl"]
+    words = _TEXTS.get(lang, _TEXTS["nl"])
     shown = words | {"next": local(target), "problem": "", "hidden": "hidden"}
     if problem is not None:
         shown |= {"problem": words[problem].format(seconds=seconds), "hidden": ""}
@@ -58,9 +58,19 @@ def render(target: str, lang: str, *, problem: str | None = None, status: int = 
     return HTMLResponse(page, status, {"Retry-After": str(seconds)} if seconds else None)
 
 
+def language(lang: str, target: str, accepted: str) -> str:
+    """The language asked for, else that of the page it leads on to, else the first of ours in Accept-Language."""
+    named = (one for one in _TEXTS if f"lang={one}" in target)
+    preferred = (part.strip()[:2].lower() for part in accepted.split(","))
+    return next((one for one in (lang, *named, *preferred) if one in _TEXTS), "nl")
+
+
 def local(target: str) -> str:
     """A path on this server, whatever was asked for: an open redirect serves a phisher."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "/"
     printable = target.isascii() and target.isprintable()
     if parts.scheme or parts.netloc or "\\" in target or not target.startswith("/") or not printable:
         return "/"

@@ -17,10 +17,11 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def serve(app: ASGIApp, host: str, port: int, *, grace_s: int = 3) -> Iterator[int]:
+def serve(app: ASGIApp, host: str, port: int, *, grace_s: int = 3, most: int = 512) -> Iterator[int]:
     """Serve while the block runs and yield the port (0 asks for a free one).
 
     Raises ConfigError when the port is taken. Leaving closes every connection, websockets too, within the grace.
+    most: with so many connections open, requests are answered 503; websockets count, and are never cut off by it.
     """
     with _listen(host, port) as listener:
         server = _Server(
@@ -28,6 +29,7 @@ def serve(app: ASGIApp, host: str, port: int, *, grace_s: int = 3) -> Iterator[i
                 app,
                 ws="websockets-sansio",  # the other implementation rests on a deprecated part of websockets
                 ws_max_size=256 * 1024,
+                limit_concurrency=most,  # below the 1024 files that a process may commonly have open
                 lifespan="off",
                 log_config=None,  # logging is the process's own business
                 access_log=False,
