@@ -119,9 +119,7 @@ def _capacity(snapshot: Snapshot, filled: Shown, words: Words, zone: str | None)
     choice = dcc.Dropdown(
         id="zone", value=capacity.first(snapshot, zone), clearable=False, maxHeight=420, **filled.slots["zone"]
     )
-    graph = dcc.Graph(
-        id="chart", config=figures.config(words.lang), figure=figures.empty(), style={"height": "100%"}
-    )
+    graph = dcc.Graph(id="chart", config=figures.config(words.lang), figure=figures.empty(), style={"height": "100%"})
     chart = html.Div(graph, className="chart")  # Dash gives the graph itself a height of its own
     return html.Section(
         [

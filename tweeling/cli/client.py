@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -45,6 +46,17 @@ class HubClient:
         """Hourly means of a thing's fillingLevel."""
         answer: dict[str, Any] = self._get(f"/api/things/{quote(hub)}/{quote(thing)}/history", hours=hours).json()
         return answer
+
+    def newest_anchored(self, *, within: float) -> str:
+        """The id of the newest event that the chain holds; waits so many seconds for the first one."""
+        deadline = time.monotonic() + within
+        while True:
+            for row in self.events(limit=500):
+                if row["state"] == "anchored":
+                    return str(row["event_id"])
+            if time.monotonic() >= deadline:
+                raise UnavailableError("no event is anchored yet; `tweeling status` says how the ledger is")
+            time.sleep(0.5)
 
     def receipt(self, event_id: str) -> bytes:
         """The receipt of an event."""

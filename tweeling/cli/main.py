@@ -144,11 +144,7 @@ def receipt(
 
     with HubClient(data) as hub:
         if event == "latest":
-            events = hub.events(limit=500)
-            anchored = [row["event_id"] for row in events if row["state"] == "anchored"]
-            if not anchored:
-                raise ConfigError("no event is anchored yet", field="latest", remedy="Wait, or name an event")
-            event = anchored[0]
+            event = hub.newest_anchored(within=30)
         content = hub.receipt(event)
     path = target or Path(f"{event.rsplit(':', 1)[-1]}.receipt.cbor")
     try:
