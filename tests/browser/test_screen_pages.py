@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from support_browser import FLAGS
 from support_screens import HOSTILE, PASSWORD, SmallCustody, SmallTwin, cheap_auth, small_server
 from support_servers import ROOT, need
 
@@ -15,16 +16,6 @@ from tweeling.api.principals import Principal, Role
 from tweeling.domain.now import PartNow, ThingNow
 
 SHOTS = ROOT / "output" / "screenshots"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
 OPERATOR = Principal("operator", Role.OPERATOR)
 DRAWN = "#chart .scatterlayer .trace:nth-child(4) path.js-line"
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.exceptions import TyperException
 
 from tweeling import __version__
 from tweeling.errors import ConfigError, TweelingError
@@ -52,10 +53,9 @@ def run() -> int:
         return 130
     except typer.Exit as exc:
         return exc.exit_code
-    except Exception as exc:
-        if not hasattr(exc, "format_message"):
-            raise
-        sys.stderr.write(f"tweeling: {exc.format_message()}\n")  # click's own complaint about the command line
+    except TyperException as exc:
+        describe = getattr(exc, "format_message", exc.__str__)  # names the option, where the complaint is about one
+        sys.stderr.write(f"tweeling: {str(describe()).rstrip('.')}. See --help.\n")
         return 2
     return code if isinstance(code, int) else 0
 

@@ -199,14 +199,14 @@ class _Place(_Strict):
 
 
 class _Quantity(_Strict):
-    epcClass: _Uri  # noqa: N815  # EPCIS's own spelling, here and below
+    epcClass: _Uri
     quantity: Annotated[float, Field(ge=0, le=MAX_QUANTITY)] | None = None
     uom: Annotated[str, Field(pattern=r"^[A-Z0-9]{2,3}$")] | None = None
 
 
 class _Transaction(_Strict):
     type: Annotated[str, _word(vocabulary.BIZ_TRANSACTION_TYPES)] | None = None
-    bizTransaction: _Uri  # noqa: N815
+    bizTransaction: _Uri
 
 
 class _Source(_Strict):
@@ -220,9 +220,9 @@ class _Destination(_Strict):
 
 
 class _Error(_Strict):
-    declarationTime: _Time  # noqa: N815
+    declarationTime: _Time
     reason: Annotated[str, _word(vocabulary.ERROR_REASONS)] | None = None
-    correctiveEventIDs: _Uris | None = None  # noqa: N815
+    correctiveEventIDs: _Uris | None = None
 
 
 _Disposition = Annotated[str, _word(vocabulary.DISPOSITIONS)]
@@ -235,20 +235,20 @@ class _Persistent(_Strict):
 
 class _Common(_Strict):
     context: Any = Field(default=None, alias="@context")
-    eventID: _Uri | None = None  # noqa: N815
-    eventTime: _Time  # noqa: N815
-    eventTimeZoneOffset: _Offset  # noqa: N815
-    recordTime: _Time | None = None  # noqa: N815
-    errorDeclaration: _Error | None = None  # noqa: N815
-    certificationInfo: _Uri | _Uris | None = None  # noqa: N815
-    bizStep: Annotated[str, _word(vocabulary.BIZ_STEPS)] | None = None  # noqa: N815
+    eventID: _Uri | None = None
+    eventTime: _Time
+    eventTimeZoneOffset: _Offset
+    recordTime: _Time | None = None
+    errorDeclaration: _Error | None = None
+    certificationInfo: _Uri | _Uris | None = None
+    bizStep: Annotated[str, _word(vocabulary.BIZ_STEPS)] | None = None
     disposition: _Disposition | None = None
-    readPoint: _Place | None = None  # noqa: N815
-    bizLocation: _Place | None = None  # noqa: N815
-    bizTransactionList: list[_Transaction] | None = None  # noqa: N815
-    sourceList: list[_Source] | None = None  # noqa: N815
-    destinationList: list[_Destination] | None = None  # noqa: N815
-    sensorElementList: list[dict[str, Any]] | None = None  # noqa: N815
+    readPoint: _Place | None = None
+    bizLocation: _Place | None = None
+    bizTransactionList: list[_Transaction] | None = None
+    sourceList: list[_Source] | None = None
+    destinationList: list[_Destination] | None = None
+    sensorElementList: list[dict[str, Any]] | None = None
 
 
 _Action = Literal["ADD", "OBSERVE", "DELETE"]
@@ -262,9 +262,9 @@ def _some(event: _Common, *names: str) -> None:
 class _ObjectEvent(_Common):
     type: Literal["ObjectEvent"]
     action: _Action
-    epcList: _Uris | None = None  # noqa: N815
-    quantityList: list[_Quantity] | None = None  # noqa: N815
-    persistentDisposition: _Persistent | None = None  # noqa: N815
+    epcList: _Uris | None = None
+    quantityList: list[_Quantity] | None = None
+    persistentDisposition: _Persistent | None = None
     ilmd: dict[str, Any] | None = None
 
     @model_validator(mode="after")
@@ -277,9 +277,9 @@ class _ObjectEvent(_Common):
 class _AggregationEvent(_Common):
     type: Literal["AggregationEvent"]
     action: _Action
-    parentID: _Uri | None = None  # noqa: N815
-    childEPCs: _Uris | None = None  # noqa: N815
-    childQuantityList: list[_Quantity] | None = None  # noqa: N815
+    parentID: _Uri | None = None
+    childEPCs: _Uris | None = None
+    childQuantityList: list[_Quantity] | None = None
 
     @model_validator(mode="after")
     def _what(self) -> _AggregationEvent:
@@ -293,10 +293,10 @@ class _AggregationEvent(_Common):
 class _TransactionEvent(_Common):
     type: Literal["TransactionEvent"]
     action: _Action
-    bizTransactionList: Annotated[list[_Transaction], Field(min_length=1)]  # noqa: N815
-    parentID: _Uri | None = None  # noqa: N815
-    epcList: _Uris | None = None  # noqa: N815
-    quantityList: list[_Quantity] | None = None  # noqa: N815
+    bizTransactionList: Annotated[list[_Transaction], Field(min_length=1)]
+    parentID: _Uri | None = None
+    epcList: _Uris | None = None
+    quantityList: list[_Quantity] | None = None
 
     @model_validator(mode="after")
     def _what(self) -> _TransactionEvent:
@@ -307,12 +307,12 @@ class _TransactionEvent(_Common):
 
 class _TransformationEvent(_Common):
     type: Literal["TransformationEvent"]
-    transformationID: _Uri | None = None  # noqa: N815
-    inputEPCList: _Uris | None = None  # noqa: N815
-    inputQuantityList: list[_Quantity] | None = None  # noqa: N815
-    outputEPCList: _Uris | None = None  # noqa: N815
-    outputQuantityList: list[_Quantity] | None = None  # noqa: N815
-    persistentDisposition: _Persistent | None = None  # noqa: N815
+    transformationID: _Uri | None = None
+    inputEPCList: _Uris | None = None
+    inputQuantityList: list[_Quantity] | None = None
+    outputEPCList: _Uris | None = None
+    outputQuantityList: list[_Quantity] | None = None
+    persistentDisposition: _Persistent | None = None
     ilmd: dict[str, Any] | None = None
 
     @model_validator(mode="after")
@@ -329,9 +329,9 @@ class _TransformationEvent(_Common):
 class _AssociationEvent(_Common):
     type: Literal["AssociationEvent"]
     action: _Action
-    parentID: _Uri  # noqa: N815
-    childEPCs: _Uris | None = None  # noqa: N815
-    childQuantityList: list[_Quantity] | None = None  # noqa: N815
+    parentID: _Uri
+    childEPCs: _Uris | None = None
+    childQuantityList: list[_Quantity] | None = None
 
     @model_validator(mode="after")
     def _what(self) -> _AssociationEvent:
@@ -341,7 +341,7 @@ class _AssociationEvent(_Common):
 
 
 class _Body(_Strict):
-    eventList: list[dict[str, Any]] | None = None  # noqa: N815
+    eventList: list[dict[str, Any]] | None = None
     event: dict[str, Any] | None = None
 
 
@@ -349,13 +349,13 @@ class _Document(_Strict):
     context: Annotated[Any, Field(alias="@context")]
     type: Literal["EPCISDocument"]
     id: _Uri | None = None
-    schemaVersion: Annotated[str, Field(pattern=r"^2\.\d+(\.\d+)?$")]  # noqa: N815
-    creationDate: _Time  # noqa: N815
+    schemaVersion: Annotated[str, Field(pattern=r"^2\.\d+(\.\d+)?$")]
+    creationDate: _Time
     sender: str | None = None
     receiver: str | None = None
-    instanceIdentifier: str | None = None  # noqa: N815
-    epcisHeader: dict[str, Any] | None = None  # noqa: N815
-    epcisBody: _Body  # noqa: N815
+    instanceIdentifier: str | None = None
+    epcisHeader: dict[str, Any] | None = None
+    epcisBody: _Body
 
 
 _EVENT: TypeAdapter[Any] = TypeAdapter(
