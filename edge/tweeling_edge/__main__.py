@@ -134,7 +134,7 @@ def _replay(config: Config, arguments: argparse.Namespace) -> int:
         complete = runtime.finished
         source = runtime.outbox.source(name)
     place = Place.read(source.cursor)
-    news = _told(source) - _told(before)
+    news = source.queued - before.queued
     answer = {
         "file": str(settings.file),
         "rows": place.rows,
@@ -161,11 +161,6 @@ def _ending(*, complete: bool, news: int) -> str:
     if not complete:
         return "stopped before everything was settled; run it again to go on"
     return "everything is settled" if news else "nothing new in this file: nothing was sent; --again plays it again"
-
-
-def _told(source: outbox_store.Source) -> int:
-    """How many samples of a source the outbox has ever taken."""
-    return source.queued + source.committed + source.refused + source.dropped
 
 
 def _replay_settings(arguments: argparse.Namespace) -> ReplaySettings:

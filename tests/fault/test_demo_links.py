@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_part_killed_in_mid_run_is_named_with_what_was_kept(folder: Path, victim: str, link: str, kept: str) -> None:
     need("anvil")
-    process = headless(folder, 20)
+    process = headless(folder, 12)
     assert process.stderr is not None
     for line in process.stderr:
         if "Ctrl-C" in line:
@@ -38,7 +38,7 @@ def test_a_part_killed_in_mid_run_is_named_with_what_was_kept(folder: Path, vict
 
 @pytest.mark.timeout(300)
 def test_after_every_kill_the_next_run_catches_up(folder: Path) -> None:
-    seen = summary(headless(folder, 15))
+    seen = summary(headless(folder, 12))
     assert seen["exit_code"] == 0, seen["links"]
     assert seen["readings_queued"] == 0
     assert seen["readings_in"] == seen["readings_stored"]
