@@ -61,6 +61,7 @@ class Status:
         self._custody = custody
         self._anchoring = anchoring
         self._forecaster = forecaster
+        self._loaded: int | None = None
         names = ("readings_in", "readings_stored", "movements", "quarantined", "refused")
         self._last = dict.fromkeys((*names, "events_captured", "events_anchored"), 0)
 
@@ -96,8 +97,9 @@ class Status:
         }
 
     def _stored(self) -> dict[str, int]:
-        loaded = int(str((self._facts.get(HISTORY) or {}).get("points", 0)))
-        return {"readings_stored": self._points.count() - loaded}
+        if self._loaded is None:  # history is loaded before a hub lives, so once is enough
+            self._loaded = int(str((self._facts.get(HISTORY) or {}).get("points", 0)))
+        return {"readings_stored": self._points.count() - self._loaded}
 
     def _custody_counts(self) -> dict[str, int]:
         counts = self._custody.counts()
