@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 from pathlib import Path
 
 import pytest
+
+from tweeling.cli.supervisor import free_port
+
+__all__ = ["ROOT", "find", "free_port", "need"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _PLACES = (
@@ -45,11 +48,3 @@ def need(program: str) -> str:
             pytest.fail(text)
         pytest.skip(text)
     return path
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody holds at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
