@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from tweeling.ports.inbox import Message
-from tweeling.ports.journal import Arrival
 from tweeling.wire import senml, topics
+from tweeling.wire.columnar import Decoder, split
 from tweeling.wire.envelope import Envelope, decode
+from tweeling.wire.parcel import Parcel, Suspect
 
 NOW = 1_750_000_000_000
 EPOCH = "00000000000000aa"
@@ -51,10 +52,20 @@ def message(
     return Message(f"tweeling/v1/{hub}/{node}/up", envelope(seqs, node=node, **more).to_json())
 
 
-def arrive(sent: Message, *, now_ms: int = NOW) -> Arrival:
-    decoded = decode(topics.parse(sent.topic), sent.payload, now_ms=now_ms, skew_ms=SKEW)
-    return Arrival(sent.topic, sent.payload, decoded)
+def arrive(sent: Message, *, now_ms: int = NOW) -> Parcel:
+    """What one message says; read by the reference, and by the hot path, which must agree."""
+    head, readings = split(decode(topics.parse(sent.topic), sent.payload, now_ms=now_ms, skew_ms=SKEW))
+    parcel = Decoder(skew_ms=SKEW).read([sent], now_ms=now_ms)
+    (quick,) = parcel.arrivals
+    assert quick.head._replace(rows=()) == head._replace(rows=())
+    assert [quick.head.size, *parcel.readings.values.tolist()] == [head.size, *readings.values.tolist()]
+    return parcel
 
 
-def arrival(seqs: dict[int, Sequence[senml.Resolved | dict[str, Any]]], *, now_ms: int = NOW, **more: Any) -> Arrival:
+def arrival(seqs: dict[int, Sequence[senml.Resolved | dict[str, Any]]], *, now_ms: int = NOW, **more: Any) -> Parcel:
     return arrive(message(seqs, **more), now_ms=now_ms)
+
+
+def of(parcels: Sequence[Parcel], suspects: Sequence[Suspect] = ()) -> Parcel:
+    """Several as one."""
+    return Parcel.join(parcels)._replace(suspects=tuple(suspects))

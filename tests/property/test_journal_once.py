@@ -6,18 +6,19 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support_ingest import EPOCH, NOW, arrival, reading, weighing
+from support_ingest import EPOCH, NOW, arrival, of, reading, weighing
 
 from tweeling.adapters.journal import SqliteJournal
 from tweeling.adapters.memory_journal import MemoryJournal
-from tweeling.ports.journal import Arrival, Journal, NodeEpoch
+from tweeling.ports.journal import Journal, NodeEpoch
+from tweeling.wire.parcel import Parcel
 
 N1 = NodeEpoch("H1", "n1", EPOCH)
 SEQS = st.integers(1, 24)
 
 
 @st.composite
-def deliveries(draw: st.DrawFn) -> list[list[Arrival]]:
+def deliveries(draw: st.DrawFn) -> list[list[Parcel]]:
     """Commits of envelopes: any order, any splitting, any repetition; value and mass tell whose they are."""
     sets = draw(st.lists(st.lists(st.sets(SEQS, min_size=1, max_size=8), max_size=4), max_size=6))
     return [
@@ -29,9 +30,9 @@ def deliveries(draw: st.DrawFn) -> list[list[Arrival]]:
     ]
 
 
-def check(journal: Journal, commits: list[list[Arrival]]) -> None:
-    sent = {seq for commit in commits for each in commit for seq in each.decoded.accepted}
-    batches = [journal.commit(commit, [], recorded_ms=NOW) for commit in commits]
+def check(journal: Journal, commits: list[list[Parcel]]) -> None:
+    sent = {seq for commit in commits for each in commit for seq in each.arrivals[0].head.accepted}
+    batches = [journal.commit(of(commit), recorded_ms=NOW) for commit in commits]
     points = Counter(value for batch in batches if batch for value in batch.points.values.tolist())
     weighed = Counter((m.identity.seq, m.identity.index) for batch in batches if batch for m in batch.movements)
     assert points == Counter(dict.fromkeys((float(seq) for seq in sent), 1))
@@ -45,25 +46,25 @@ def check(journal: Journal, commits: list[list[Arrival]]) -> None:
 
 
 @given(deliveries())
-def test_each_seq_and_index_ends_up_in_memory_once(commits: list[list[Arrival]]) -> None:
+def test_each_seq_and_index_ends_up_in_memory_once(commits: list[list[Parcel]]) -> None:
     check(MemoryJournal(), commits)
 
 
 @given(deliveries(), st.integers(0, 6))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_each_seq_and_index_ends_up_in_the_file_once_even_if_it_is_reopened(
-    commits: list[list[Arrival]], reopened_at: int
+    commits: list[list[Parcel]], reopened_at: int
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "journal.sqlite"
         first = SqliteJournal(path)
         for commit in commits[:reopened_at]:
-            first.commit(commit, [], recorded_ms=NOW)
+            first.commit(of(commit), recorded_ms=NOW)
         first.close()
         second = SqliteJournal(path)
         for commit in commits:
-            second.commit(commit, [], recorded_ms=NOW)
-        sent = {seq for commit in commits for each in commit for seq in each.decoded.accepted}
+            second.commit(of(commit), recorded_ms=NOW)
+        sent = {seq for commit in commits for each in commit for seq in each.arrivals[0].head.accepted}
         kept = second.read(0, 100)
         second.close()
         assert Counter(value for batch in kept for value in batch.points.values.tolist()) == Counter(

@@ -17,10 +17,10 @@ from tweeling.adapters.memory_journal import MemoryJournal
 from tweeling.domain.points import Points
 from tweeling.domain.telemetry import Movement
 from tweeling.errors import InvariantError, RejectedError, UnavailableError
-from tweeling.ports.journal import Arrival
-from tweeling.services.projection import SOURCE, Applied, Projector
-from tweeling.wire import senml, topics
-from tweeling.wire.envelope import Envelope, decode
+from tweeling.services.projection import Applied, Projector, source
+from tweeling.wire import senml
+from tweeling.wire.columnar import Decoder
+from tweeling.wire.envelope import Envelope
 
 TOPIC = "tweeling/v1/H1/n1/up"
 KEY = "H1/H1-A/fillingLevel"
@@ -67,8 +67,8 @@ class World:
         self.told: queue.Queue[Applied] = queue.Queue()
         self.seq = 0
 
-    def projector(self, *, keep: int = 10_000) -> Projector:
-        return Projector(self.journal, self.store, self.facts, self.told.put, keep=keep)
+    def projector(self, *, stride: int = 10_000) -> Projector:
+        return Projector(self.journal, self.store, self.facts, self.told.put, pace_s=0, stride=stride)
 
     def commit(self, number: int = 1) -> None:
         """Each batch: a level, and a load of as many grams as its number."""
@@ -80,10 +80,9 @@ class World:
             load = senml.Resolved("H1-A/scale", time_ms, self.seq, "g", weighing)
             pack = senml.encode([level, load])
             payload = Envelope(node="n1", epoch="00" * 8, runs=((self.seq, self.seq, 2),), pack=pack).to_json()
-            topic = topics.parse(TOPIC)
-            decoded = decode(topic, payload, now_ms=time_ms, skew_ms=0)
-            assert not decoded.refused, decoded.refused
-            assert self.journal.commit([Arrival(TOPIC, payload, decoded)], [], recorded_ms=time_ms)
+            parcel = Decoder(skew_ms=0).read([(TOPIC, payload)], now_ms=time_ms)
+            assert not parcel.suspects
+            assert self.journal.commit(parcel, recorded_ms=time_ms)
 
     def told_all(self) -> tuple[list[float], list[int]]:
         """The levels and loads that the twin was told of so far."""
@@ -155,7 +154,7 @@ def test_a_projector_started_again_tells_only_what_is_new(world: World) -> None:
 def test_stores_that_are_not_equally_far_each_get_what_they_lack(world: World) -> None:
     world.commit(4)
     ahead = Points.columns((KEY,), [0, 0], [T0 + 1000, T0 + 2000], [0.001, 0.002], [0, 0])
-    world.store.apply(ahead, source=SOURCE, through=2)
+    world.store.apply(ahead, source=source(world.journal), through=2)
     world.projector().drain()
     assert world.stored() == _all(4)
     assert world.told_all() == ([0.003, 0.004], [1, 2, 3, 4])
@@ -169,7 +168,7 @@ def test_an_attempt_that_failed_half_way_is_told_whole_in_the_end(world: World) 
     world.facts.down = True
     with pytest.raises(UnavailableError):
         projector.drain()
-    assert world.store.applied(SOURCE) == 4
+    assert world.store.applied(source(world.journal)) == 4
     world.facts.down = False
     world.commit(1)
     projector.drain()
@@ -219,7 +218,7 @@ def test_an_outage_is_logged_once_and_caught_up_after(world: World, caplog: pyte
 
 
 def test_the_journal_is_trimmed_behind_what_every_store_holds(world: World) -> None:
-    projector = world.projector(keep=10)
+    projector = world.projector(stride=10)
     world.commit(45)
     world.facts.down = True
     with pytest.raises(UnavailableError):
@@ -227,13 +226,22 @@ def test_the_journal_is_trimmed_behind_what_every_store_holds(world: World) -> N
     assert [batch.number for batch in world.journal.read(0, 100)] == list(range(1, 46))
     world.facts.down = False
     projector.drain()
-    assert [batch.number for batch in world.journal.read(35, 100)] == list(range(36, 46))
-    with pytest.raises(RejectedError):
-        world.journal.read(34, 100)
+    with pytest.raises(RejectedError, match="through 45 are trimmed"):
+        world.journal.read(44, 100)
 
 
 def test_a_journal_that_is_not_the_one_the_stores_followed_is_refused_loudly() -> None:
-    store, facts = MemoryStore(), MemoryFacts()
-    store.apply(Points.of(()), source=SOURCE, through=5)
-    with pytest.raises(InvariantError, match="another journal: they are at batch 5, this one ends at 0"):
-        Projector(MemoryJournal(), store, facts).drain()
+    store, facts, journal = MemoryStore(), MemoryFacts(), MemoryJournal()
+    store.apply(Points.of(()), source=source(journal), through=5)
+    with pytest.raises(InvariantError, match="older copy: they are at batch 5, this one ends at 0"):
+        Projector(journal, store, facts).drain()
+
+
+def test_a_new_journal_is_followed_from_its_beginning(world: World) -> None:
+    world.commit(2)
+    world.projector().drain()
+    second = World(MemoryJournal())
+    second.store, second.facts = world.store, world.facts
+    second.commit(1)
+    second.projector().drain()
+    assert second.told_all() == _all(1)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tweeling.domain.points import Points
 from tweeling.domain.telemetry import Movement, Quality
-from tweeling.ports.journal import Arrival, Batch, Settled, Suspect
-from tweeling.wire.envelope import Decoded
+from tweeling.ports.journal import Batch, NodeEpoch, Settled
+from tweeling.wire.parcel import Arrival, Head, Parcel, Readings, Run, Suspect
 from tweeling.wire.ranges import SeqSet
 
 LATE_MS = 3_600_000
@@ -24,13 +25,16 @@ MAX_TOTAL = 2**53 - 1
 
 
 class Keep(NamedTuple):
-    """How much quarantine is kept, the newest; junk must not fill the disk."""
+    """How much is kept, the newest: of quarantine, for junk must not fill the disk, and of trimmed batches."""
 
-    rows: int = 100_000
+    rows: int = 500_000
     bytes: int = 256 << 20
+    trimmed_bytes: int = 128 << 20
 
 
 KEEP = Keep()
+
+_NONE = SeqSet()
 
 
 class Taken(NamedTuple):
@@ -38,34 +42,103 @@ class Taken(NamedTuple):
 
     committed: SeqSet
     refused: SeqSet
-    dropped: SeqSet
     repeated: int
     after: Settled
 
 
-def take(decoded: Decoded, known: Settled) -> Taken:
+class Intake(NamedTuple):
+    """What a whole parcel adds.
+
+    fresh: for each arrival with something new, its new seqs; None where that is every seq it brought.
+    """
+
+    fresh: list[tuple[Arrival, SeqSet | None]]
+    readings: Readings
+    evidence: list[Suspect]
+    after: dict[NodeEpoch, Settled]
+    totals: dict[str, int]
+
+    def movements(self) -> list[Movement]:
+        """The weighings that are new."""
+        return [
+            movement
+            for arrival, seqs in self.fresh
+            for movement in arrival.head.movements
+            if seqs is None or movement.identity.seq in seqs
+        ]
+
+
+def sort_out(parcel: Parcel, settled: Callable[[NodeEpoch], Settled], *, again: bool = False) -> Intake:
+    """Find what is new in a parcel; again: a seq that was refused may be committed now."""
+    after: dict[NodeEpoch, Settled] = {}
+    fresh: list[tuple[Arrival, SeqSet | None]] = []
+    evidence = list(parcel.suspects)
+    totals = dict.fromkeys(TOTALS, 0)
+    mask: list[NDArray[np.bool_]] = []  # made only where some rows are not new
+    masked = start = 0
+    for arrival in parcel.arrivals:
+        head = arrival.head
+        node = NodeEpoch(head.hub, head.node, head.epoch)
+        known = after.get(node)
+        if known is None:
+            known = settled(node)
+        new = take(head, known, again=again)
+        after[node] = new.after
+        end = start + head.size
+        if new.committed is head.accepted:
+            if head.accepted:  # what is refused today might be read tomorrow: then new is what was new
+                fresh.append((arrival, head.accepted if head.refused else None))
+        else:
+            mask += [np.ones(start - masked, bool), rows_of(head, new.committed)]
+            masked = end
+            if new.committed:
+                fresh.append((arrival, new.committed))
+        start = end
+        totals["refused"] += len(new.after.refused) - len(known.refused)
+        totals["dropped"] += len(new.after.dropped) - len(known.dropped)
+        totals["repeated"] += new.repeated
+        if new.refused:
+            evidence.append(_evidence(arrival, new.refused))
+    readings = parcel.readings
+    if mask:
+        readings = readings.where(np.concatenate([*mask, np.ones(start - masked, bool)]))
+    return Intake(fresh, readings, evidence, after, totals)
+
+
+def take(head: Head, known: Settled, *, again: bool = False) -> Taken:
     """Keep what is new: the first word on a seq stands, and only a seq that never came can be dropped."""
-    came_refused = SeqSet.of((first, last) for first, last, _ in decoded.refused)
-    done = known.committed | known.refused
-    committed = decoded.accepted - done
-    refused = came_refused - done
-    dropped = (
-        SeqSet.of((first, last) for first, last, _ in decoded.dropped) - done - committed - refused - known.dropped
-    )
+    accepted = head.accepted
+    if accepted and not (head.refused or head.dropped):
+        grown = known.committed.grown(accepted)
+        behind = accepted.ranges[0][0]
+        if grown is not None and behind > known.refused.highest and behind > known.dropped.highest:
+            return Taken(accepted, _NONE, 0, known._replace(committed=grown))  # the usual case: in order, all new
+    came_refused = _named(head)
+    done = known.committed if again else known.committed | known.refused
+    committed = accepted - done
+    refused = came_refused - known.committed - known.refused
+    announced = SeqSet.of((first, last) for first, last, _ in head.dropped)
     after = Settled(
         known.committed | committed,
-        known.refused | refused,
-        (known.dropped | dropped) - committed - refused,
+        (known.refused | refused) - committed,
+        (known.dropped | announced - known.committed - known.refused) - committed - refused,
     )
-    repeated = len(decoded.accepted) + len(came_refused) - len(committed) - len(refused)
-    return Taken(committed, refused, dropped, repeated, after)
+    repeated = 0 if again else len(accepted) + len(came_refused) - len(committed) - len(refused)
+    return Taken(accepted if committed == accepted else committed, refused, repeated, after)
 
 
-def evidence(arrival: Arrival, refused: SeqSet) -> Suspect:
-    """An envelope with refused seqs as a suspect, its reasons in one line."""
-    reasons = [f"seq {first}: {reason}" for first, _, reason in arrival.decoded.refused if first in refused]
-    more = f"; and {len(reasons) - 3} more" if len(reasons) > 3 else ""
-    return Suspect(arrival.topic, arrival.payload, "; ".join(reasons[:3]) + more)
+def rows_of(head: Head, seqs: SeqSet) -> NDArray[np.bool_]:
+    """Which readings of an envelope belong to some seqs."""
+    mask = [np.full((last - first + 1) * each, first in seqs) for first, last, each in _cut(head.rows, seqs)]
+    return np.concatenate(mask) if mask else np.empty(0, dtype=bool)
+
+
+def _cut(rows: Iterable[Run], seqs: SeqSet) -> Iterator[Run]:
+    """The same runs, cut so that each lies inside `seqs` or outside."""
+    for first, last, each in rows:
+        run = SeqSet(((first, last),))
+        for a, b in sorted((*(run & seqs).ranges, *(run - seqs).ranges)):
+            yield a, b, each
 
 
 def size(suspect: Suspect) -> int:
@@ -73,28 +146,35 @@ def size(suspect: Suspect) -> int:
     return len(suspect.topic.encode()) + len(suspect.payload) + len(suspect.reason.encode())
 
 
-def batch(number: int, recorded_ms: int, late_ms: int, taken: Iterable[tuple[Decoded, SeqSet]]) -> Batch:
-    """Make the columns and movements of what was new; the same input always gives the same batch."""
-    codes: dict[str, int] = {}
-    series: list[int] = []
-    times: list[int] = []
-    values: list[float] = []
-    movements: list[Movement] = []
-    for decoded, fresh in taken:
-        all_new = fresh == decoded.accepted
-        for name, time_ms, value, seq in zip(decoded.names, decoded.times, decoded.values, decoded.seqs, strict=True):
-            if all_new or seq in fresh:
-                series.append(codes.setdefault(f"{decoded.hub}/{name}", len(codes)))
-                times.append(time_ms)
-                values.append(value)
-        movements += [each for each in decoded.movements if all_new or each.identity.seq in fresh]
-    when = np.asarray(times, dtype=np.int64)
-    quality = np.where(when < recorded_ms - late_ms, Quality.HISTORICAL.value, Quality.GOOD.value)
-    points = Points(
-        tuple(codes),
-        np.asarray(series, dtype=np.int32),
-        when,
-        np.asarray(values, dtype=np.float64),
-        quality.astype(np.uint8),
-    )
+def batch(number: int, recorded_ms: int, late_ms: int, readings: Readings, movements: Iterable[Movement]) -> Batch:
+    """Make a batch of what was new; the same input always gives the same one."""
+    late = readings.times < recorded_ms - late_ms
+    quality = np.where(late, np.uint8(Quality.HISTORICAL.value), np.uint8(Quality.GOOD.value))
+    points = Points(readings.names, readings.series, readings.times, readings.values, quality)
     return Batch(number, recorded_ms, points, tuple(movements))
+
+
+def _evidence(arrival: Arrival, refused: SeqSet) -> Suspect:
+    """An envelope with refused seqs as a suspect, its reasons in one line."""
+    return Suspect(arrival.topic, arrival.payload, reasons(arrival.head, refused))
+
+
+def why_not(parcel: Parcel, after: dict[NodeEpoch, Settled]) -> str:
+    """Why a parcel is still suspect, empty where all of it has a meaning now."""
+    rows = [suspect.reason for suspect in parcel.suspects]
+    for arrival in parcel.arrivals:
+        head = arrival.head
+        if left := after[NodeEpoch(head.hub, head.node, head.epoch)].refused & _named(head):
+            rows.append(reasons(head, left))
+    return "; ".join(rows)
+
+
+def _named(head: Head) -> SeqSet:
+    return SeqSet.of((first, last) for first, last, _ in head.refused)
+
+
+def reasons(head: Head, refused: SeqSet) -> str:
+    """Why these seqs of an envelope are refused, in one line."""
+    rows = [f"seq {first}: {reason}" for first, _, reason in head.refused if first in refused]
+    more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
+    return "; ".join(rows[:3]) + more

@@ -6,36 +6,34 @@ older ones are decoded again from their bytes.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from tweeling.adapters import intake
+from tweeling.adapters import frame, intake, journal_quarantine
+from tweeling.adapters.frame import Frame
 from tweeling.adapters.journal_file import JournalFile
-from tweeling.errors import InvariantError, RejectedError, WireError
-from tweeling.ports.journal import Arrival, Batch, NodeEpoch, Quarantined, Settled, Suspect
-from tweeling.wire import topics
-from tweeling.wire.envelope import decode
-from tweeling.wire.ranges import SeqSet
+from tweeling.adapters.journal_quarantine import Quarantine
+from tweeling.errors import RejectedError
+from tweeling.ports.journal import Batch, NodeEpoch, Quarantined, Settled
+from tweeling.wire.parcel import Parcel
+from tweeling.wire.ranges import Range, SeqSet
 
-_ANY_SKEW = 2**62  # what was accepted once is not judged again
 _RECENT_POINTS = 200_000  # kept decoded for a projection that keeps up
+_READ_BYTES = 16 << 20  # read at once, about
 _KNOWN_NODES = 10_000
-_SIZE = "length(CAST(topic AS BLOB)) + length(payload) + length(CAST(reason AS BLOB))"
-_QUARANTINED = f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM quarantine"  # noqa: S608 -- our own words only
-_SUSPECT = (
-    "INSERT INTO quarantine (digest, recorded_ms, topic, payload, reason) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT (digest) DO UPDATE SET seen = seen + 1 RETURNING seen"
-)
-_OLDEST = f"SELECT id, {_SIZE} FROM quarantine ORDER BY id"  # noqa: S608 -- our own words only
-_ADD = (
+_COUNT = (
     "INSERT INTO total (name, value) VALUES (?, ?)"
     " ON CONFLICT (name) DO UPDATE SET value = min(value + excluded.value, 9007199254740991)"  # intake.MAX_TOTAL
+)
+_FRAMES = "SELECT number, recorded_ms, late_ms, heads, body FROM batch WHERE number > ? ORDER BY number LIMIT ?"
+# The newest of the batches that may go, so that the newer ones among these still fit into what is kept.
+_TRIMMABLE = (
+    "SELECT max(number) FROM (SELECT number, sum(size) OVER (ORDER BY number DESC) AS kept"
+    " FROM batch WHERE number <= ?) WHERE kept > ?"
 )
 _INSERT_MOVEMENT = f"INSERT INTO movement VALUES ({', '.join('?' * 14)})"  # noqa: S608 -- question marks only
 
@@ -50,93 +48,75 @@ class SqliteJournal:
         self._writer = self._file.writer
         self._reader = self._file.reader
         self._known: dict[NodeEpoch, _Known] = {}
-        self._quarantined: intake.Keep | None = None  # how much there is, once we looked
+        self._quarantine = Quarantine(keep)
         self._recent: deque[Batch] = deque()  # guarded, like _known, by the writer's lock
         self._recent_points = 0
 
-    def commit(self, arrivals: Sequence[Arrival], suspects: Sequence[Suspect], *, recorded_ms: int) -> Batch | None:
+    @property
+    def id(self) -> str:
         """See `Journal`."""
+        return self._file.id
+
+    def commit(self, parcel: Parcel, *, recorded_ms: int) -> Batch | None:
+        """See `Journal`."""
+        return self._change(parcel, recorded_ms, None)
+
+    def replay(self, parcel: Parcel, quarantined: int, *, recorded_ms: int) -> Batch | None:
+        """See `Journal`."""
+        return self._change(parcel, recorded_ms, quarantined)
+
+    def _change(self, parcel: Parcel, recorded_ms: int, quarantined: int | None) -> Batch | None:
         with self._writer.lock:
             if len(self._known) > _KNOWN_NODES:
                 self._known.clear()
             try:
                 with self._writer.transaction() as db:
-                    made = self._commit(db, arrivals, suspects, recorded_ms)
+                    taken = intake.sort_out(
+                        parcel, lambda node: self._node(db, node).settled, again=quarantined is not None
+                    )
+                    self._save_ranges(db, taken.after)
+                    if quarantined is None:
+                        self._save_evidence(db, taken, recorded_ms)
+                    else:
+                        self._quarantine.settle(db, quarantined, intake.why_not(parcel, taken.after))
+                    made = self._save_batch(db, taken, recorded_ms) if taken.fresh else None
+                    _count(db, taken.totals)
             except BaseException:
                 # Whether the file has it is not known: memory may now hold more than the file does, or less.
                 self._known.clear()
                 self._recent.clear()
                 self._recent_points = 0
-                self._quarantined = None
+                self._quarantine.forget()
                 raise
             if made is not None:
                 self._remember(made)
             return made
 
-    def _commit(
-        self, db: sqlite3.Connection, arrivals: Sequence[Arrival], suspects: Sequence[Suspect], recorded_ms: int
-    ) -> Batch | None:
-        totals = dict.fromkeys(intake.TOTALS, 0)
-        evidence = list(suspects)
-        taken: list[tuple[Arrival, SeqSet]] = []
-        before: dict[NodeEpoch, Settled] = {}
-        for arrival in arrivals:
-            decoded = arrival.decoded
-            name = NodeEpoch(decoded.hub, decoded.node, decoded.epoch)
+    def _save_ranges(self, db: sqlite3.Connection, after: dict[NodeEpoch, Settled]) -> None:
+        for name, settled in after.items():
             known = self._node(db, name)
-            before.setdefault(name, known.settled)
-            new = intake.take(decoded, known.settled)
-            self._known[name] = known._replace(settled=new.after)
-            totals["refused"] += len(new.refused)
-            totals["dropped"] += len(new.dropped)
-            totals["repeated"] += new.repeated
-            if new.refused:
-                evidence.append(intake.evidence(arrival, new.refused))
-            if new.committed:
-                taken.append((arrival, new.committed))
-        for name, settled in before.items():
-            _save_ranges(db, self._known[name].row, settled, self._known[name].settled)
-        if evidence:
-            totals["quarantined"] = len(evidence)
-            totals["quarantine_dropped"] = self._save_quarantine(db, evidence, recorded_ms)
-        made = self._save_batch(db, taken, recorded_ms) if taken else None
-        if made is not None:
-            totals |= {"batches": 1, "readings": len(made.points), "movements": len(made.movements)}
-        counted = [(name, min(count, intake.MAX_TOTAL)) for name, count in totals.items() if count]
-        db.executemany(_ADD, counted)
+            _save_ranges(db, known.row, known.settled, settled)
+            self._known[name] = known._replace(settled=settled)
+
+    def _save_evidence(self, db: sqlite3.Connection, taken: intake.Intake, recorded_ms: int) -> None:
+        if taken.evidence:
+            taken.totals["quarantined"] = len(taken.evidence)
+            taken.totals["quarantine_dropped"] = self._quarantine.save(db, taken.evidence, recorded_ms)
+
+    def _save_batch(self, db: sqlite3.Connection, taken: intake.Intake, recorded_ms: int) -> Batch:
+        number = _total(db, "batches") + 1
+        made = intake.batch(number, recorded_ms, self._late_ms, taken.readings, taken.movements())
+        kept = frame.pack(taken.fresh)
+        counts = {"readings": len(made.points), "movements": len(made.movements)}
+        db.execute(
+            "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (number, recorded_ms, self._late_ms, *counts.values(), len(kept.heads) + len(kept.body), *kept),
+        )
+        self._save_movements(db, made)
+        taken.totals.update(counts, batches=1)
         return made
 
-    def _save_quarantine(self, db: sqlite3.Connection, suspects: Sequence[Suspect], recorded_ms: int) -> int:
-        """Keep suspects; return how many of the oldest had to go for it."""
-        rows, size = self._quarantined or intake.Keep(*db.execute(_QUARANTINED).fetchone())
-        for each in suspects:
-            digest = hashlib.sha256(each.topic.encode() + b"\x00" + each.payload).digest()
-            (seen,) = db.execute(_SUSPECT, (digest, recorded_ms, *each)).fetchone()
-            if seen == 1:
-                rows, size = rows + 1, size + intake.size(each)
-        gone: list[tuple[int]] = []
-        oldest = db.execute(_OLDEST)
-        while rows > self._keep.rows or size > self._keep.bytes:
-            id_, freed = oldest.fetchone()
-            gone.append((id_,))
-            rows, size = rows - 1, size - freed
-        oldest.close()
-        db.executemany("DELETE FROM quarantine WHERE id = ?", gone)
-        self._quarantined = intake.Keep(rows, size)
-        return len(gone)
-
-    def _save_batch(self, db: sqlite3.Connection, taken: list[tuple[Arrival, SeqSet]], recorded_ms: int) -> Batch:
-        made = intake.batch(
-            _total(db, "batches") + 1,
-            recorded_ms,
-            self._late_ms,
-            [(arrival.decoded, fresh) for arrival, fresh in taken],
-        )
-        db.execute("INSERT INTO batch VALUES (?, ?, ?)", (made.number, recorded_ms, self._late_ms))
-        db.executemany(
-            "INSERT INTO envelope (batch, topic, fresh, payload) VALUES (?, ?, ?, ?)",
-            [(made.number, arrival.topic, json.dumps(fresh.ranges), arrival.payload) for arrival, fresh in taken],
-        )
+    def _save_movements(self, db: sqlite3.Connection, made: Batch) -> None:
         rows = []
         for each in made.movements:
             who = each.identity
@@ -145,7 +125,6 @@ class SqliteJournal:
             named = (each.material, each.partner, each.ticket, each.lot)
             rows.append((row, who.seq, who.index, made.number, each.time_ms, *weighed, *named))
         db.executemany(_INSERT_MOVEMENT, rows)
-        return made
 
     def settled(self, node: NodeEpoch) -> Settled:
         """See `Journal`."""
@@ -166,8 +145,14 @@ class SqliteJournal:
         with self._reader.query() as db:
             if after < (trimmed := _total(db, "trimmed")):
                 raise RejectedError(f"journal: batches through {trimmed} are trimmed, asked for those after {after}")
-            rows = db.execute("SELECT * FROM batch WHERE number > ? ORDER BY number LIMIT ?", (after, limit)).fetchall()
-            return tuple(_rebuild(db, *row) for row in rows)
+            rows = []
+            size = 0
+            for number, recorded_ms, late_ms, *kept in db.execute(_FRAMES, (after, limit)):
+                rows.append((number, recorded_ms, late_ms, Frame(*kept)))
+                size += len(kept[1])
+                if size > _READ_BYTES:
+                    break
+        return tuple(frame.rebuild(*row) for row in rows)
 
     def last(self) -> int:
         """See `Journal`."""
@@ -177,23 +162,22 @@ class SqliteJournal:
     def trim(self, through: int) -> None:
         """See `Journal`."""
         with self._writer.lock, self._writer.transaction() as db:
-            upto = min(through, _total(db, "batches"))
-            if upto <= _total(db, "trimmed"):
+            row = db.execute(_TRIMMABLE, (through, self._keep.trimmed_bytes)).fetchone()
+            if (upto := row[0]) is None:
                 return
-            db.execute("DELETE FROM envelope WHERE batch <= ?", (upto,))
+            readings, movements = db.execute(
+                "SELECT sum(readings), sum(movements) FROM batch WHERE number <= ?", (upto,)
+            ).fetchone()
             db.execute("DELETE FROM batch WHERE number <= ?", (upto,))
             db.execute("UPDATE total SET value = ? WHERE name = 'trimmed'", (upto,))
+            _count(db, {"trimmed_readings": readings, "trimmed_movements": movements})
             while self._recent and self._recent[0].number <= upto:
                 self._forget()
 
-    def quarantine(self, limit: int = 100) -> Sequence[Quarantined]:
+    def quarantine(self, limit: int = 100, *, before: int | None = None) -> Sequence[Quarantined]:
         """See `Journal`."""
         with self._reader.query() as db:
-            rows = db.execute(
-                "SELECT id, recorded_ms, seen, topic, payload, reason FROM quarantine ORDER BY id DESC LIMIT ?",
-                (limit,),
-            )
-            return [Quarantined(id_, at, Suspect(*suspect), seen) for id_, at, seen, *suspect in rows]
+            return journal_quarantine.newest(db, limit, before)
 
     def counts(self) -> dict[str, int]:
         """See `Journal`."""
@@ -256,25 +240,25 @@ def _save_ranges(db: sqlite3.Connection, row: int, before: Settled, after: Settl
     """Turn the kept ranges of one outbox into others, touching only what differs."""
     for kind, old, new in zip(Settled._fields, before, after, strict=True):
         if old is not new:
-            was, now = set(old.ranges), set(new.ranges)
+            gone, come = _difference(old.ranges, new.ranges)
             db.executemany(
                 "DELETE FROM settled WHERE outbox = ? AND kind = ? AND first = ?",
-                [(row, kind, first) for first, _ in was - now],
+                [(row, kind, first) for first, _ in gone],
             )
-            db.executemany("INSERT INTO settled VALUES (?, ?, ?, ?)", [(row, kind, *span) for span in now - was])
+            db.executemany("INSERT INTO settled VALUES (?, ?, ?, ?)", [(row, kind, *span) for span in come])
 
 
-def _rebuild(db: sqlite3.Connection, number: int, recorded_ms: int, late_ms: int) -> Batch:
-    """Decode the bytes of a batch again, as they were decoded at its time."""
-    taken = []
-    rows = db.execute("SELECT topic, fresh, payload FROM envelope WHERE batch = ? ORDER BY id", (number,))
-    for topic, fresh, payload in rows:
-        try:
-            decoded = decode(topics.parse(topic), payload, now_ms=recorded_ms, skew_ms=_ANY_SKEW)
-        except WireError as exc:
-            raise InvariantError(f"batch {number} cannot be read any more: {exc}", field="journal") from exc
-        taken.append((decoded, SeqSet.of((first, last) for first, last in json.loads(fresh))))
-    return intake.batch(number, recorded_ms, late_ms, taken)
+def _difference(old: tuple[Range, ...], new: tuple[Range, ...]) -> tuple[Iterable[Range], Iterable[Range]]:
+    """What goes and what comes; the usual change stands at the end."""
+    same = max(len(old) - 1, 0)
+    if old[:same] == new[:same]:
+        old, new = old[same:], new[same:]
+    was, now = set(old), set(new)
+    return was - now, now - was
+
+
+def _count(db: sqlite3.Connection, totals: dict[str, int]) -> None:
+    db.executemany(_COUNT, [(name, min(count, intake.MAX_TOTAL)) for name, count in totals.items() if count])
 
 
 def _total(db: sqlite3.Connection, name: str) -> int:

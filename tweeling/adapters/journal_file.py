@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tweeling.errors import ConfigError, InvariantError, UnavailableError
 
-_VERSION = 1
+_VERSION = 2
 _APPLICATION = 0x54574A31
 _PRAGMAS = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;"
 # The content is to blame, not the disk.
@@ -31,6 +31,7 @@ class JournalFile:
     """One writer's and one reader's connection; raises ConfigError for a file that is no journal, or not ours alone."""
 
     def __init__(self, path: Path) -> None:
+        self.id = ""
         self.writer = Connection(path)
         self.reader = Connection(path)
         try:
@@ -72,7 +73,7 @@ class JournalFile:
                 tables = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
                 if (version, application, tables) == (0, 0, 0):
                     db.execute("PRAGMA journal_mode = WAL")
-                    schema = resources.files("tweeling.adapters") / "schema" / "journal-0001.sql"
+                    schema = resources.files("tweeling.adapters") / "schema" / "journal-0002.sql"
                     db.executescript(f"BEGIN IMMEDIATE; {schema.read_text(encoding='utf-8')} COMMIT;")
                 elif application != _APPLICATION:
                     raise ConfigError("is no ingest journal", source=str(path), remedy="Name another file")
@@ -82,6 +83,13 @@ class JournalFile:
                         source=str(path),
                         remedy="Run the newer program that wrote it",
                     )
+                elif version < _VERSION:
+                    raise ConfigError(
+                        f"has schema {version}, this program knows {_VERSION}",
+                        source=str(path),
+                        remedy="Delete the installation's folder and start anew",
+                    )
+                self.id = str(db.execute("SELECT value FROM meta WHERE name = 'id'").fetchone()[0])
         except sqlite3.Error as exc:
             if _damage(exc):
                 raise ConfigError(f"is damaged ({exc})", source=str(path), remedy=_DAMAGED) from exc

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Sequence
 from itertools import islice
 
 from tweeling.adapters import intake
 from tweeling.errors import RejectedError
-from tweeling.ports.journal import Arrival, Batch, NodeEpoch, Quarantined, Settled, Suspect
-from tweeling.wire.envelope import Decoded
-from tweeling.wire.ranges import SeqSet
+from tweeling.ports.journal import Batch, NodeEpoch, Quarantined, Settled
+from tweeling.wire.parcel import Parcel, Suspect
 
 
 class MemoryJournal:
-    """A `Journal` that survives nothing; late_ms, keep: see `intake`."""
+    """A `Journal` that survives nothing; late_ms, keep: see `intake`, but that trimmed batches go at once."""
 
     def __init__(self, *, late_ms: int = intake.LATE_MS, keep: intake.Keep = intake.KEEP) -> None:
+        self.id = secrets.token_hex(8)
         self._late_ms = late_ms
         self._keep = keep
         self._lock = threading.Lock()
@@ -28,25 +29,22 @@ class MemoryJournal:
         self._suspects = 0
         self._totals = dict.fromkeys(intake.TOTALS, 0)
 
-    def commit(self, arrivals: Sequence[Arrival], suspects: Sequence[Suspect], *, recorded_ms: int) -> Batch | None:
+    def commit(self, parcel: Parcel, *, recorded_ms: int) -> Batch | None:
         """See `Journal`."""
         with self._lock:
-            evidence = list(suspects)
-            fresh: list[tuple[Decoded, SeqSet]] = []
-            for arrival in arrivals:
-                decoded = arrival.decoded
-                name = NodeEpoch(decoded.hub, decoded.node, decoded.epoch)
-                new = intake.take(decoded, self._settled.get(name, Settled()))
-                self._settled[name] = new.after
-                self._totals["refused"] += len(new.refused)
-                self._totals["dropped"] += len(new.dropped)
-                self._totals["repeated"] += new.repeated
-                if new.refused:
-                    evidence.append(intake.evidence(arrival, new.refused))
-                if new.committed:
-                    fresh.append((decoded, new.committed))
-            self._keep_suspects(evidence, recorded_ms)
-            return self._keep_batch(fresh, recorded_ms) if fresh else None
+            taken = intake.sort_out(parcel, self._known)
+            self._keep_suspects(taken.evidence, recorded_ms)
+            return self._keep_batch(taken, recorded_ms)
+
+    def replay(self, parcel: Parcel, quarantined: int, *, recorded_ms: int) -> Batch | None:
+        """See `Journal`."""
+        with self._lock:
+            taken = intake.sort_out(parcel, self._known, again=True)
+            self._settle_suspect(quarantined, intake.why_not(parcel, taken.after))
+            return self._keep_batch(taken, recorded_ms)
+
+    def _known(self, node: NodeEpoch) -> Settled:
+        return self._settled.get(node, Settled())
 
     def _keep_suspects(self, suspects: Sequence[Suspect], recorded_ms: int) -> None:
         for suspect in suspects:
@@ -63,8 +61,24 @@ class MemoryJournal:
             self._totals["quarantine_dropped"] += 1
         self._totals["quarantined"] += len(suspects)
 
-    def _keep_batch(self, fresh: list[tuple[Decoded, SeqSet]], recorded_ms: int) -> Batch:
-        made = intake.batch(self._totals["batches"] + 1, recorded_ms, self._late_ms, fresh)
+    def _settle_suspect(self, id_: int, reason: str) -> None:
+        for key, kept in list(self._quarantine.items()):
+            if kept.id == id_:
+                self._quarantine_bytes -= intake.size(kept.suspect)
+                if reason:
+                    self._quarantine[key] = kept._replace(suspect=kept.suspect._replace(reason=reason))
+                    self._quarantine_bytes += intake.size(self._quarantine[key].suspect)
+                else:
+                    del self._quarantine[key]
+
+    def _keep_batch(self, taken: intake.Intake, recorded_ms: int) -> Batch | None:
+        self._settled |= taken.after
+        for name, count in taken.totals.items():
+            self._totals[name] += count
+        if not taken.fresh:
+            return None
+        number = self._totals["batches"] + 1
+        made = intake.batch(number, recorded_ms, self._late_ms, taken.readings, taken.movements())
         self._batches.append(made)
         self._totals["batches"] += 1
         self._totals["readings"] += len(made.points)
@@ -98,10 +112,11 @@ class MemoryJournal:
                 del self._batches[: upto - self._trimmed]
                 self._trimmed = upto
 
-    def quarantine(self, limit: int = 100) -> Sequence[Quarantined]:
+    def quarantine(self, limit: int = 100, *, before: int | None = None) -> Sequence[Quarantined]:
         """See `Journal`."""
         with self._lock:
-            return list(reversed(self._quarantine.values()))[:limit]
+            kept = reversed(self._quarantine.values())
+            return list(islice((each for each in kept if before is None or each.id < before), limit))
 
     def counts(self) -> dict[str, int]:
         """See `Journal`."""

@@ -18,7 +18,9 @@ NodeId = Annotated[str, StringConstraints(pattern=NAME)]
 ZoneId = Annotated[str, StringConstraints(pattern=NAME)]
 """A storage zone, unique per installation, as in `H1-A`."""
 
-Epoch = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+EPOCH = r"^[0-9a-f]{16}$"
+
+Epoch = Annotated[str, StringConstraints(pattern=EPOCH)]
 """Sixty-four random bits in hexadecimal that name one outbox; a new outbox has a new epoch."""
 
 Grams = int

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from tweeling.domain.now import NodeNow
-from tweeling.ports.journal import Batch, Suspect
+from tweeling.ports.journal import Batch
 from tweeling.wire.ack import Ack
+from tweeling.wire.parcel import Suspect
 
 
 class Message(NamedTuple):

@@ -8,24 +8,8 @@ from typing import NamedTuple, Protocol
 
 from tweeling.domain.points import Points
 from tweeling.domain.telemetry import Movement
-from tweeling.wire.envelope import Decoded
+from tweeling.wire.parcel import Parcel, Suspect
 from tweeling.wire.ranges import SeqSet
-
-
-class Arrival(NamedTuple):
-    """A decoded envelope and the bytes it came in, for the record."""
-
-    topic: str
-    payload: bytes
-    decoded: Decoded
-
-
-class Suspect(NamedTuple):
-    """A message without meaning, or an envelope of which a seq was refused: kept as it came."""
-
-    topic: str
-    payload: bytes
-    reason: str
 
 
 class Quarantined(NamedTuple):
@@ -73,10 +57,23 @@ class Journal(Protocol):
     be asked again. Raises InvariantError, and keeps nothing either, when the content of a message can never be kept.
     """
 
-    def commit(self, arrivals: Sequence[Arrival], suspects: Sequence[Suspect], *, recorded_ms: int) -> Batch | None:
+    @property
+    def id(self) -> str:
+        """What makes this journal itself: random, made with it. Empty for one that was made before it had any."""
+        ...
+
+    def commit(self, parcel: Parcel, *, recorded_ms: int) -> Batch | None:
         """Commit all in one transaction; return what was new, None when nothing was.
 
-        recorded_ms is the time the arrivals were decoded at. An envelope with newly refused seqs is also quarantined.
+        An envelope with newly refused seqs is also quarantined.
+        """
+        ...
+
+    def replay(self, parcel: Parcel, quarantined: int, *, recorded_ms: int) -> Batch | None:
+        """Commit what message `quarantined` of the quarantine means today, as `commit` does.
+
+        Here a seq that was refused may be committed after all. If nothing of the message is refused any more, it leaves
+        the quarantine; else it stays with the reason of today.
         """
         ...
 
@@ -96,18 +93,21 @@ class Journal(Protocol):
         ...
 
     def trim(self, through: int) -> None:
-        """Forget the envelope bytes of batches up to `through`; ranges, movements and totals stay."""
+        """Allow to forget the envelope bytes of batches up to `through`; ranges, movements and totals stay.
+
+        A journal keeps some of the newest for as long as they take little room.
+        """
         ...
 
-    def quarantine(self, limit: int = 100) -> Sequence[Quarantined]:
-        """The newest suspects first; the oldest go when there are too many."""
+    def quarantine(self, limit: int = 100, *, before: int | None = None) -> Sequence[Quarantined]:
+        """The newest suspects first, those with an id below `before`; the oldest go when there are too many."""
         ...
 
     def counts(self) -> dict[str, int]:
         """Totals since the beginning, by the names of `intake.TOTALS`.
 
-        readings are points; quarantined, and quarantine_dropped of them, count messages; refused, dropped and repeated
-        count seqs.
+        readings are points; quarantined, and quarantine_dropped of them, count messages; refused and dropped count the
+        seqs that are so now, repeated those that came again.
         """
         ...
 

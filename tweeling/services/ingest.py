@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tweeling.domain.now import NodeNow
-from tweeling.errors import InvariantError, WireError
+from tweeling.errors import InvariantError
 from tweeling.ports.clock import Clock
 from tweeling.ports.inbox import Answer, Message, Outcome
-from tweeling.ports.journal import Arrival, Batch, Journal, NodeEpoch, Settled, Suspect
-from tweeling.wire import topics
+from tweeling.ports.journal import Batch, Journal, NodeEpoch, Settled
 from tweeling.wire.ack import Ack, State
-from tweeling.wire.envelope import Decoded, decode
+from tweeling.wire.columnar import Decoder
+from tweeling.wire.parcel import Arrival, Head, Parcel, Suspect
 from tweeling.wire.ranges import Range, SeqSet
 from tweeling.wire.topics import Channel, Topic
 
@@ -67,32 +67,25 @@ class Ingest:
         self._clock = clock
         self._settings = settings or IngestSettings()
         self._monotonic = monotonic
+        self._decoder = Decoder(skew_ms=self._settings.skew_ms)
         self._watched: dict[NodeEpoch, _Watch] = {}
         self._present: dict[tuple[str, str], NodeNow] = {}
         self._presence_lock = threading.Lock()
 
     def handle(self, messages: Sequence[Message], *, load: float = 0.0) -> Outcome:
         """See `Inbox`."""
-        now_ms = self._clock.now_ms()
-        arrivals: list[Arrival] = []
-        states: list[tuple[Topic, State]] = []
-        suspects: list[Suspect] = []
-        for message in messages:
-            try:
-                match self._read(message, now_ms):
-                    case Arrival() as arrival:
-                        arrivals.append(arrival)
-                    case (topic, state):
-                        states.append((topic, state))
-            except WireError as exc:
-                suspects.append(Suspect(message.topic, message.payload, str(exc)))
+        return self.commit(self._decoder.read(messages, now_ms=self._clock.now_ms()), load=load)
+
+    def commit(self, parcel: Parcel, *, load: float = 0.0) -> Outcome:
+        """Commit what was read here or elsewhere, and say what to answer; the rest of `handle`."""
         batch = None
-        if arrivals or suspects:
+        if parcel.arrivals or parcel.suspects:
+            now_ms = self._clock.now_ms()
             try:
-                batch = self._journal.commit(arrivals, suspects, recorded_ms=now_ms)
+                batch = self._journal.commit(parcel, recorded_ms=now_ms)
             except InvariantError:  # for the content of one; which one shows when each comes alone
-                batch, arrivals, suspects = self._one_by_one(arrivals, suspects, now_ms)
-        return Outcome(batch, self._answers(arrivals, load), self._note(states), tuple(suspects))
+                batch, parcel = self._one_by_one(parcel, now_ms)
+        return Outcome(batch, self._answers(parcel.arrivals, load), self._note(parcel.states), parcel.suspects)
 
     def gaps(self) -> tuple[Answer, ...]:
         """See `Inbox`."""
@@ -108,31 +101,21 @@ class Ingest:
         with self._presence_lock:
             return tuple(self._present[key] for key in sorted(self._present))
 
-    def _read(self, message: Message, now_ms: int) -> Arrival | tuple[Topic, State] | None:
-        """Say what a message means, None for nothing at all; or raise WireError."""
-        topic = topics.parse(message.topic)
-        if topic.channel is Channel.UP:
-            decoded = decode(topic, message.payload, now_ms=now_ms, skew_ms=self._settings.skew_ms)
-            return Arrival(message.topic, message.payload, decoded)
-        if topic.channel is Channel.STATE:
-            # An empty retained message is MQTT's way to forget one.
-            return (topic, State.decode(message.payload)) if message.payload else None
-        raise WireError(f"a hub does not read {topic.channel}")
-
-    def _one_by_one(
-        self, arrivals: Sequence[Arrival], suspects: Sequence[Suspect], now_ms: int
-    ) -> tuple[Batch | None, list[Arrival], list[Suspect]]:
+    def _one_by_one(self, parcel: Parcel, now_ms: int) -> tuple[Batch | None, Parcel]:
         """Commit each message alone, one that cannot be kept as a suspect; return the last batch and what became."""
-        last, kept, odd = None, [], list(suspects)
-        for arrival in arrivals:
+        last: Batch | None = None
+        kept: list[Arrival] = []
+        odd = list(parcel.suspects)
+        for single in parcel.singles():
+            (arrival,) = single.arrivals
             try:
-                last = self._journal.commit([arrival], [], recorded_ms=now_ms) or last
+                last = self._journal.commit(single, recorded_ms=now_ms) or last
                 kept.append(arrival)
             except InvariantError as exc:
                 odd.append(Suspect(arrival.topic, arrival.payload, str(exc)))
         for suspect in odd:
-            self._journal.commit([], [suspect], recorded_ms=now_ms)
-        return last, kept, odd
+            self._journal.commit(Parcel(suspects=(suspect,)), recorded_ms=now_ms)
+        return last, parcel._replace(arrivals=tuple(kept), suspects=tuple(odd))
 
     def _note(self, states: Iterable[tuple[Topic, State]]) -> tuple[NodeNow, ...]:
         changed: dict[tuple[str, str], NodeNow] = {}
@@ -144,10 +127,10 @@ class Ingest:
         return tuple(changed.values())
 
     def _answers(self, arrivals: Iterable[Arrival], load: float) -> tuple[Answer, ...]:
-        came: dict[NodeEpoch, list[Decoded]] = {}
+        came: dict[NodeEpoch, list[Head]] = {}
         for arrival in arrivals:
-            decoded = arrival.decoded
-            came.setdefault(NodeEpoch(decoded.hub, decoded.node, decoded.epoch), []).append(decoded)
+            head = arrival.head
+            came.setdefault(NodeEpoch(head.hub, head.node, head.epoch), []).append(head)
         answers = []
         for node, envelopes in came.items():
             settled = self._journal.settled(node)
@@ -198,7 +181,7 @@ def _newest(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
     return ranges[-_MAX_RANGES:]
 
 
-def _refused(seqs: SeqSet, envelopes: Iterable[Decoded]) -> tuple[tuple[int, int, str], ...]:
+def _refused(seqs: SeqSet, envelopes: Iterable[Head]) -> tuple[tuple[int, int, str], ...]:
     """Refused ranges with their reasons, as far as these envelopes tell them."""
     told = [row for each in envelopes for row in each.refused if row[0] in seqs]
     rest = seqs - SeqSet.of((first, last) for first, last, _ in told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,10 +18,14 @@ from tweeling.ports.facts import Facts
 from tweeling.ports.journal import Batch, Journal
 from tweeling.ports.timeseries import TimeSeriesStore
 
-SOURCE = "journal"
-"""The name under which stores keep how far they followed the journal."""
+
+def source(journal: Journal) -> str:
+    """The name under which stores keep how far they followed this journal, and no other."""
+    return f"journal:{journal.id}"
+
 
 _AT_ONCE = 256  # batches in one transaction, when behind
+_FEW = 32  # fewer than these are small news
 _IDLE_S = 1.0  # looks by itself this often, should a wake-up go astray
 _BACKOFF_S = (0.1, 5.0)
 
@@ -65,8 +70,9 @@ class Projector:
     """Applies journal batches, in order and once, to store and facts; each keeps its own place.
 
     A repeat after a crash changes nothing, because a store notes its place in the transaction that applies. The journal
-    is trimmed only behind what every store has proven durable, less `keep` batches. `on_applied` is told of everything
-    once that was not in the stores when this projector first looked at them.
+    is trimmed only behind what every store has proven durable. `on_applied` is told of everything once that was not in
+    the stores when this projector first looked at them. pace_s: how often at most small news are applied, because a
+    store's transaction costs much the same for one point as for thousands.
     """
 
     def __init__(
@@ -76,13 +82,16 @@ class Projector:
         facts: Facts,
         on_applied: Callable[[Applied], None] = lambda _: None,
         *,
-        keep: int = 10_000,
+        pace_s: float = 0.04,
+        stride: int = 200,
     ) -> None:
         self._journal = journal
+        self._source = source(journal)
         self._store = store
         self._facts = facts
         self._on_applied = on_applied
-        self._keep = keep
+        self._pace_s = pace_s
+        self._stride = stride  # batches behind which the journal is trimmed at once
         self._news = threading.Event()
         self._told: _Places | None = None
         self._through = 0
@@ -121,34 +130,39 @@ class Projector:
         return Projected(self._through, self._journal.last(), self._lost)
 
     def _follow(self, stop: threading.Event) -> int:
-        at = _Places(self._store.applied(SOURCE), self._facts.movements_applied(SOURCE))
+        at = _Places(self._store.applied(self._source), self._facts.movements_applied(self._source))
         if max(at) > (last := self._journal.last()):
             raise InvariantError(
-                f"the stores have followed another journal: they are at batch {max(at)}, this one ends at {last}; "
-                "restore the journal that belongs to them, or start with empty stores",
+                f"the stores have followed this journal further than it goes, so it is an older copy: they are at "
+                f"batch {max(at)}, this one ends at {last}; restore the journal that belongs to them, or set it aside: "
+                "a new one begins, and the nodes still hold what was not acknowledged",
                 field="journal",
             )
         self._told = self._told or at
         self._through = min(*at, *self._told)
         while not stop.is_set() and (batches := self._journal.read(self._through, _AT_ONCE)):
+            began = time.monotonic()
             through = batches[-1].number
             points, movements = _points(batches, at.points), _movements(batches, at.movements)
-            self._store.apply(points, source=SOURCE, through=through)
-            self._facts.apply_movements(movements, source=SOURCE, through=through)
+            self._store.apply(points, source=self._source, through=through)
+            self._facts.apply_movements(movements, source=self._source, through=through)
             if at != self._told:  # an attempt failed half-way: the stores know what nobody was told yet
                 points, movements = _points(batches, self._told.points), _movements(batches, self._told.movements)
             self._on_applied(Applied(points, movements, through, batches[-1].recorded_ms))
             at, self._told = at.reached(through), self._told.reached(through)
             self._through = through
             self._trim()
+            if through == self._journal.last():
+                break
+            if len(batches) < _FEW:
+                stop.wait(began + self._pace_s - time.monotonic())
         return self._through
 
     def _trim(self) -> None:
         """Forget what nobody will ask for again, in large strides."""
-        behind = self._through - self._keep
-        if behind - self._trimmed >= self._keep:
-            self._journal.trim(behind)
-            self._trimmed = behind
+        if self._through - self._trimmed >= self._stride:
+            self._journal.trim(self._through)
+            self._trimmed = self._through
 
 
 def _movements(batches: Sequence[Batch], after: int) -> tuple[Movement, ...]:

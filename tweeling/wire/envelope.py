@@ -28,14 +28,14 @@ from tweeling.wire.topics import Topic
 MAX_BYTES = 1 << 20
 MAX_RECORDS = 10_000
 _SHARES = frozenset({"/", ""})  # without a unit, a number is taken for what the attribute says
-_MAX_SEQ = 2**53 - 1  # exact in every language that reads JSON, and far from what SQL can add up
+MAX_SEQ = 2**53 - 1  # exact in every language that reads JSON, and far from what SQL can add up
 _MAX_DROPPED_SEQS = 2**40  # of one envelope
 _MAX_DROPPED = 1000  # ranges
 _MAX_DEPTH = 8
 _MAX_KEYS = 64  # of one map in CBOR
 _DIRECTIONS = frozenset(Direction)
 
-Seq = Annotated[int, Field(ge=1, le=_MAX_SEQ)]
+Seq = Annotated[int, Field(ge=1, le=MAX_SEQ)]
 Reason = Annotated[str, Field(max_length=200)]
 
 
@@ -218,12 +218,17 @@ def _record(raw: object) -> senml.Record | senml.Unresolved:
         return senml.Unresolved(_first_problem(exc)[:200], senml.base_of(raw))
 
 
+def fits(name: str, conversion: units.Conversion) -> bool:
+    """Whether a unit can be that of an attribute: a fillingLevel is a share."""
+    return conversion.unit in _SHARES or not name.endswith(f"/{FILLING_LEVEL}")
+
+
 def _canonical(row: senml.Resolved) -> tuple[float, str]:
     """The value in the canonical unit of its dimension, and that unit."""
     conversion = units.conversion(row.unit)
     if conversion is None:
         raise ValueError(f"unit {row.unit[:32]!r} is unknown")
-    if row.name.endswith(f"/{FILLING_LEVEL}") and conversion.unit not in _SHARES:
+    if not fits(row.name, conversion):
         raise ValueError(f"fillingLevel is a share, of unit / or %, not {row.unit}")
     value = row.value * conversion.factor + conversion.offset
     if not math.isfinite(value):

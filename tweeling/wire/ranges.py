@@ -39,6 +39,17 @@ class SeqSet:
             return self if self.ranges else other
         return SeqSet.of((*self.ranges, *other.ranges))
 
+    def grown(self, more: SeqSet) -> SeqSet | None:
+        """The union with seqs that all lie behind these, found quickly; None where they do not."""
+        if not self.ranges or not more.ranges:
+            return more if more.ranges else self
+        (first, last), (next_first, next_last) = self.ranges[-1], more.ranges[0]
+        if next_first <= last:
+            return None
+        if next_first > last + 1:
+            return SeqSet(self.ranges + more.ranges)
+        return SeqSet((*self.ranges[:-1], (first, next_last), *more.ranges[1:]))
+
     def __sub__(self, other: SeqSet) -> SeqSet:
         if not self.ranges or not other.ranges:
             return self

@@ -17,7 +17,8 @@ from typing_extensions import TypedDict
 
 # RFC 8428 §4.5.1, narrowed to `thing/attribute`, which is what a twin can place.
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}/[A-Za-z][A-Za-z0-9:._-]{0,63}$")
-_RELATIVE = 2**28  # §4.5.3: smaller times are relative to now
+RELATIVE_S = 2**28
+"""Smaller times are relative to now (§4.5.3)."""
 _CBOR_LABELS = {-1: "bver", -2: "bn", -3: "bt", -4: "bu", -5: "bv", -6: "bs"}
 _CBOR_LABELS |= {0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s", 6: "t", 7: "ut", 8: "vd"}
 _TO_CBOR = {label: number for number, label in _CBOR_LABELS.items()}
@@ -55,6 +56,11 @@ class Record(TypedDict, total=False):
     lot: str
     grs: int
     tar: int
+
+
+def is_name(name: str) -> bool:
+    """Whether a complete name is one that a twin can place."""
+    return _NAME.fullmatch(name) is not None
 
 
 PACK = TypeAdapter(list[Record])
@@ -156,7 +162,7 @@ def _resolve(record: Record, base: _Base, now_ms: int) -> Resolved | Unresolved:
     if base.version > _VERSION:
         return Unresolved(f"the SenML version is newer than {_VERSION}")
     name = base.name + record.get("n", "")
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         return Unresolved(f"name {name[:80]!r} is not <thing>/<attribute>")
     time_ms = _time_ms(base.time + record.get("t", 0.0), now_ms)
     if time_ms is None:
@@ -175,7 +181,7 @@ def _resolve(record: Record, base: _Base, now_ms: int) -> Resolved | Unresolved:
 def _time_ms(seconds: float, now_ms: int) -> int | None:
     if not abs(seconds) < MAX_MS / 1000:
         return None
-    time_ms = round(seconds * 1000) + (now_ms if abs(seconds) < _RELATIVE else 0)
+    time_ms = round(seconds * 1000) + (now_ms if abs(seconds) < RELATIVE_S else 0)
     return time_ms if 0 <= time_ms < MAX_MS else None
 
 

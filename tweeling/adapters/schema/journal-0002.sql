@@ -1,4 +1,11 @@
--- The ingest journal, version 1. One transaction per commit; see tweeling/ports/journal.py for what it promises.
+-- The ingest journal, version 2. One transaction per commit; see tweeling/ports/journal.py for what it promises.
+
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO meta VALUES ('id', lower(hex(randomblob(8))));
 
 CREATE TABLE outbox (
     id    INTEGER PRIMARY KEY,
@@ -17,22 +24,18 @@ CREATE TABLE settled (
     PRIMARY KEY (outbox, kind, first)
 ) STRICT, WITHOUT ROWID;
 
+-- One commit. body: the envelopes' bytes as they came, end to end; heads says for each, as JSON, its topic, its length,
+-- the time it was judged by, and which of its seqs were new (null: all). See tweeling/adapters/frame.py.
 CREATE TABLE batch (
     number      INTEGER PRIMARY KEY,
     recorded_ms INTEGER NOT NULL,
-    late_ms     INTEGER NOT NULL -- older readings than this were historical when they came
+    late_ms     INTEGER NOT NULL, -- older readings than this were historical when they came
+    readings    INTEGER NOT NULL,
+    movements   INTEGER NOT NULL,
+    size        INTEGER NOT NULL, -- bytes of heads and body
+    heads       TEXT NOT NULL,
+    body        BLOB NOT NULL
 ) STRICT;
-
--- The bytes as they came; fresh: the ranges of seqs that were new in them, as JSON.
-CREATE TABLE envelope (
-    id      INTEGER PRIMARY KEY,
-    batch   INTEGER NOT NULL REFERENCES batch,
-    topic   TEXT NOT NULL,
-    fresh   TEXT NOT NULL,
-    payload BLOB NOT NULL
-) STRICT;
-
-CREATE INDEX envelope_batch ON envelope (batch);
 
 -- Weighings are events with identity; they stay when the bytes are trimmed.
 CREATE TABLE movement (
@@ -55,7 +58,7 @@ CREATE TABLE movement (
 
 -- Messages without meaning, and envelopes of which a seq was refused; the same one again only counts.
 CREATE TABLE quarantine (
-    id          INTEGER PRIMARY KEY,
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
     digest      BLOB NOT NULL UNIQUE,
     recorded_ms INTEGER NOT NULL,
     topic       TEXT NOT NULL,
@@ -69,9 +72,10 @@ CREATE TABLE total (
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- trimmed: batches up to this one are forgotten; trimmed_readings, trimmed_movements: what these held.
 INSERT INTO total (name, value) VALUES
     ('readings', 0), ('movements', 0), ('batches', 0), ('quarantined', 0), ('refused', 0), ('dropped', 0),
-    ('repeated', 0), ('trimmed', 0);
+    ('repeated', 0), ('quarantine_dropped', 0), ('trimmed', 0), ('trimmed_readings', 0), ('trimmed_movements', 0);
 
 PRAGMA application_id = 0x54574a31; -- TWJ1
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
