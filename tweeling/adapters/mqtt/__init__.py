@@ -2,5 +2,6 @@
 
 from tweeling.adapters.mqtt.session import Address, Protocol
 from tweeling.adapters.mqtt.subscriber import Batching, Status, Subscriber
+from tweeling.adapters.mqtt.workers import Task, Workers
 
-__all__ = ["Address", "Batching", "Protocol", "Status", "Subscriber"]
+__all__ = ["Address", "Batching", "Protocol", "Status", "Subscriber", "Task", "Workers"]

@@ -6,7 +6,7 @@ import select
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -44,6 +44,10 @@ class Address:
     password: str = field(default="", repr=False)
     keepalive_s: int = 60
     protocol: Protocol = Protocol.AUTO
+
+    def renamed(self, client_id: str) -> Address:
+        """The same under another session."""
+        return replace(self, client_id=client_id)
 
 
 class VersionRefusedError(RejectedError):
