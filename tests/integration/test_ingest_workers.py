@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 from support_broker import Broker, Client, mosquitto_broker, nats_broker, until
 from support_ingest import EPOCH, message, reading, weighing
+from support_servers import free_port
 
 from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.journal import SqliteJournal
 from tweeling.adapters.mqtt import Address, Batching, Task, Workers
+from tweeling.adapters.mqtt.sessions import end_unwanted
 from tweeling.domain.now import NodeNow
 from tweeling.ports.inbox import Message
 from tweeling.ports.journal import Batch, NodeEpoch
@@ -146,3 +149,29 @@ def test_junk_that_a_worker_read_is_quarantined_by_the_writer(tmp_path: Path) ->
             node.published("tweeling/v1/H2/n1/up", b"\x00junk")
             until(hub.journal.quarantine, "it is kept")
         assert hub.journal.quarantine()[0].suspect.payload == b"\x00junk"
+
+
+def test_a_session_that_nobody_wants_any_more_is_ended(broker: Broker, tmp_path: Path) -> None:
+    ids = tmp_path / "sessions.json"
+    who = broker.hub()
+    here = Address(host=broker.host, port=broker.port, **who.model_dump())
+    end_unwanted(ids, here, ["old"])
+    with Client(broker, who, client_id="old", clean=False) as old:
+        old.subscribe("tweeling/v1/+/+/up", qos=1)
+    with Client(broker, broker.node("H1", "n1")) as node:
+        node.published(*one("H1", "n1", 1))
+    end_unwanted(ids, here, ["new"])
+    with Client(broker, who, client_id="old", clean=False) as old:
+        old.subscribe("tweeling/v1/+/+/up", qos=1)
+        with Client(broker, broker.node("H1", "n1")) as node:
+            node.published(*one("H1", "n1", 2))
+        assert old.receive() == one("H1", "n1", 2), "what was published meanwhile was not kept"
+    assert json.loads(ids.read_text()) == ["new"]
+
+
+def test_a_session_that_cannot_be_ended_now_is_remembered(tmp_path: Path) -> None:
+    ids = tmp_path / "sessions.json"
+    nobody = Address(host="127.0.0.1", port=free_port(), client_id="new")
+    end_unwanted(ids, nobody, ["old"])
+    end_unwanted(ids, nobody, ["new"])
+    assert json.loads(ids.read_text()) == ["new", "old"]

@@ -13,6 +13,7 @@ from tweeling.adapters.duckdb import DuckDBStore
 from tweeling.adapters.journal import SqliteJournal
 from tweeling.adapters.memory import MemoryStore
 from tweeling.adapters.mqtt import Address, Batching, Subscriber, Workers
+from tweeling.adapters.mqtt.sessions import end_unwanted
 from tweeling.adapters.nats import Credentials
 from tweeling.adapters.sql.engine import Records, open_records
 from tweeling.adapters.sql.facts import SqlFacts
@@ -113,7 +114,9 @@ def _line(
 ) -> Line:
     address = _address(settings)
     batching = Batching(messages=settings.ingest.batch_messages, age_s=settings.ingest.batch_ms / 1000)
+    ids = settings.data / "mqtt-sessions.json"
     if not settings.ingest.shards:
+        end_unwanted(ids, address, [address.client_id])
         return Subscriber(address, ingest, on_batch=lambda _: wake(), on_presence=on_presence, batching=batching)
     tasks = []
     for patterns in settings.ingest.shards:
@@ -128,6 +131,7 @@ def _line(
                 skew_ms=_skew_ms(settings),
             )
         )
+    end_unwanted(ids, address, [task.address.client_id for task in tasks])
     return Workers(tasks, ingest, on_batch=lambda _: wake(), on_presence=on_presence)
 
 
