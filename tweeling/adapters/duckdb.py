@@ -238,9 +238,10 @@ class DuckDBStore:
             rows = last_wins(concatenate(held.points))  # sorted, it compresses well and is found fast
             cursor.begin()
             if held.fresh:
-                cursor.executemany(
-                    "INSERT INTO series VALUES (?, ?)", [(number, name) for name, number in held.fresh.items()]
-                )
+                fresh = pa.table({"id": list(held.fresh.values()), "key": list(held.fresh)})
+                cursor.register("fresh", fresh)  # one by one, a thousand of them would take a second
+                cursor.execute("INSERT INTO series SELECT id, key FROM fresh")
+                cursor.unregister("fresh")
             self._replace(cursor, rows)
             for place in held.places.items():
                 cursor.execute("INSERT OR REPLACE INTO applied VALUES (?, ?)", place)
