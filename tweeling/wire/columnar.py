@@ -25,7 +25,7 @@ from tweeling.wire.ranges import SeqSet
 from tweeling.wire.topics import Channel, Topic
 
 _EPOCH = re.compile(EPOCH)
-_MAX_KNOWN = 100_000  # names, topics; beyond it both are learned anew
+_MAX_KNOWN = 100_000  # names, topics, epochs; beyond it they are learned anew
 _UNKNOWN = -1
 
 
@@ -63,6 +63,7 @@ class Decoder:
         self._skew_ms = skew_ms
         self._parse = msgspec.json.Decoder(_Envelope).decode
         self._topics: dict[str, Topic] = {}
+        self._epochs: set[str] = set()
         self._channels = _Channels()
 
     def read(self, messages: Sequence[tuple[str, bytes]], *, now_ms: int) -> Parcel:
@@ -89,13 +90,23 @@ class Decoder:
             read = self._parse(payload)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        if read.node != place.node or not _EPOCH.fullmatch(read.epoch) or not 1 <= read.low <= envelope.MAX_SEQ:
+        if read.node != place.node or not self._is_epoch(read.epoch) or not 1 <= read.low <= envelope.MAX_SEQ:
             return None
         accepted = _accepted(read.runs, len(read.pack))
         if accepted is None or (read.pack and not columns.add(place.hub, read.pack)):
             return None
         runs = tuple(read.runs)
         return Head(place.hub, place.node, read.epoch, read.low, (), read.ask, accepted, (), runs, ())
+
+    def _is_epoch(self, epoch: str) -> bool:
+        if epoch in self._epochs:
+            return True
+        if not _EPOCH.fullmatch(epoch):
+            return False
+        if len(self._epochs) >= _MAX_KNOWN:
+            self._epochs.clear()
+        self._epochs.add(epoch)
+        return True
 
     def _place(self, topic: str) -> Topic | None:
         try:

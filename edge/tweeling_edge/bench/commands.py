@@ -32,6 +32,7 @@ def _add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nodes", default="H1/n1", metavar="HUB/NODE,…", help="who publishes, each on its own line")
     parser.add_argument("--records", type=int, default=5, metavar="N", help="readings in a message (5)")
     parser.add_argument("--window", type=int, default=100, metavar="N", help="messages of a node under way (100)")
+    parser.add_argument("--until", choices=("hub", "broker"), default="hub", help="whose word settles a message (hub)")
     parser.add_argument("--rate", type=float, metavar="N", help="messages a second of all nodes; else all that go")
     parser.add_argument("--wait", type=float, default=5.0, metavar="S", help="for the hub's word before a repeat (5)")
     parser.set_defaults(command=_publish)
@@ -62,6 +63,7 @@ def _publish(arguments: argparse.Namespace) -> int:
         credentials=tuple(arguments.credentials),
         records=_within(arguments.records, 1, 1000, "--records"),
         window=_within(arguments.window, 1, 10_000, "--window"),
+        until=arguments.until,
         rate=arguments.rate and _within(arguments.rate, 0.1, 1e6, "--rate"),
         seconds=_within(arguments.seconds, 0.1, 86_400, "--seconds"),
         wait_s=_within(arguments.wait, 0.1, 3600, "--wait"),

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from tweeling import __version__
 from tweeling.wire.ack import Ack, State
@@ -33,6 +34,7 @@ class Plan:
     credentials: tuple[Path, ...] = ()
     records: int
     window: int
+    until: Literal["hub", "broker"] = "hub"  # whose word settles a message: the broker's is no delivery
     rate: float | None = None
     seconds: float
     wait_s: float = 5.0  # for the hub's word, before a message is repeated
@@ -53,6 +55,8 @@ class Node:
         self._due: int | None = 0  # messages that the schedule wants sent by now; None: all
         self._ask_at = 0.0
         self._paused_until = 0.0
+        self._until_broker = plan.until == "broker"
+        self._confirmed = 0  # by the broker, not yet settled
         self.answered = False
         self.connections = 0
         self.refused = 0
@@ -81,6 +85,8 @@ class Node:
         """Send what time has made due: the question, repeats, new messages."""
         with self._lock:
             self._due = due
+            if self._until_broker:
+                self._settle_confirmed(now)
             if self.answered:
                 self._flow(now)
             elif now >= self._ask_at:
@@ -90,14 +96,18 @@ class Node:
 
     def _hear(self, event: LineEvent) -> None:
         if isinstance(event, Confirmed):
-            return  # a PUBACK is no delivery; and here paho holds a lock that `publish` wants too
+            self._confirmed += self.answered  # counted only: here paho holds a lock that `publish` wants too
+            return
         with self._lock:
             match event:
                 case Arrived(Channel.ACK, payload):
                     self._acked(Ack.decode(payload), time.monotonic())
                 case LineUp():
                     self.connections += 1
-                    self._ask(time.monotonic())
+                    if self._until_broker:
+                        self.answered = True
+                    else:
+                        self._ask(time.monotonic())
                 case LineDown():
                     self.answered = False
 
@@ -120,6 +130,15 @@ class Node:
                 self._send(message)
         if self.answered:
             self._flow(now)
+
+    def _settle_confirmed(self, now: float) -> None:
+        """Settle what the broker has confirmed since the last look; it does so in order."""
+        count = min(self._confirmed, len(self.window))
+        self._confirmed -= count
+        if count:
+            self.window.settle(
+                ((self._load.first(self.window.low), self._load.first(self.window.low + count) - 1),), now
+            )
 
     # ------------------------------------------------------------ sending
 

@@ -57,7 +57,7 @@ def _send(plan: Plan, nodes: Sequence[Node]) -> float:
         if plan.rate is not None and due is not None:
             missing = due - min(node.window.sent for node in nodes)
             behind_s = max(behind_s, missing * len(nodes) / plan.rate)
-        time.sleep(_LOOK_S if plan.rate is None else _PACE_S)
+        time.sleep(_LOOK_S if plan.rate is None and plan.until == "hub" else _PACE_S)
         now = time.monotonic()
     return behind_s
 
