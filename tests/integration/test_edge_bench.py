@@ -55,6 +55,26 @@ def test_a_schedule_is_kept_and_what_is_lost_behind_the_broker_is_repeated(tmp_p
         assert len(hub.readings) == got["messages"] * 100
 
 
+def test_the_outbox_is_measured_beside_the_machine_s_own_limits(tmp_path: Path) -> None:
+    with Process("bench", "outbox", "--seconds", "0.2", "--writers", "4", "--folder", tmp_path, "--json") as bench:
+        code = bench.wait()
+    lines = [json.loads(line) for line in bench.out.splitlines()]
+    assert all(set(line) == {"bench", "metric", "value", "unit", "limit", "goal", "ok"} for line in lines)
+    figures = {line["metric"]: line for line in lines}
+    assert set(figures) == {
+        *("fsync", "sqlite_transactions_of_1", "sqlite_transactions_of_100"),
+        *("outbox_put_1_by_1", "outbox_put_1_by_1_p99", "outbox_put_1_by_4", "outbox_put_1_by_4_p99"),
+        *("outbox_put_100", "agent_rss"),
+    }
+    assert 10 < figures["agent_rss"]["value"] < 60
+    for metric in ("outbox_put_1_by_4", "outbox_put_100"):
+        figure = figures[metric]
+        assert figure["limit"] == figures["sqlite_transactions_of_100"]["value"]
+        assert figure["ok"] is (figure["value"] >= figure["goal"] == 5000)
+    assert code == (1 if any(line["ok"] is False for line in lines) else 0)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_wrong_bench_is_refused_by_name(tmp_path: Path) -> None:
     with Process("bench", "publish", "--nodes", "H1") as bench:
         assert bench.wait() == 2

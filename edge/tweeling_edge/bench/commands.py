@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from tweeling.domain.ids import NAME
@@ -23,7 +24,32 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `bench` to the program's commands."""
     bench = commands.add_parser("bench", help="measure the agent on this machine")
     kinds = bench.add_subparsers(required=True, metavar="WHAT")
+    _add_outbox(kinds.add_parser("outbox", help="durable readings a second, beside what disk and SQLite allow"))
     _add_publish(kinds.add_parser("publish", help="messages from memory to a broker, until a hub names them committed"))
+
+
+def _add_outbox(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=3.0, metavar="S", help="for each figure (3)")
+    parser.add_argument("--writers", type=int, default=16, metavar="N", help="threads that put single readings (16)")
+    parser.add_argument("--folder", type=Path, default=Path(), metavar="DIR", help="on the disk to measure (here)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line; it is always so")
+    parser.set_defaults(command=_outbox)
+
+
+def _outbox(arguments: argparse.Namespace) -> int:
+    from tweeling_edge.bench import outbox
+
+    seconds = _within(arguments.seconds, 0.1, 3600, "--seconds")
+    writers = _within(arguments.writers, 2, 256, "--writers")
+    try:
+        with TemporaryDirectory(prefix="tweeling-bench-", dir=arguments.folder) as folder:
+            figures = []
+            for figure in outbox.run(Path(folder), seconds=seconds, writers=writers):
+                say(figure)
+                figures.append(figure)
+    except OSError as exc:
+        raise ConfigError(f"cannot be written: {exc.strerror}", field="--folder") from exc
+    return 0 if all(figure["ok"] is not False for figure in figures) else 1
 
 
 def _add_publish(parser: argparse.ArgumentParser) -> None:
