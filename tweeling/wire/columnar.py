@@ -69,14 +69,16 @@ class Decoder:
     def read(self, messages: Sequence[tuple[str, bytes]], *, now_ms: int) -> Parcel:
         """Read messages; what has no meaning becomes a suspect with the reason."""
         self._channels.forget_many()
-        heads: list[Head | None] = []  # None: to be read the careful way
+        heads: list[tuple[Head | None, int]] = []  # None: to be read the careful way; and where its rows end
         columns = _Columns(self._channels)
+        end = 0
         for topic, payload in messages:
-            start = len(columns)
             head = self._usual(topic, payload, columns)
             if head is None:
-                columns.cut(start)
-            heads.append(head)
+                columns.cut(end)
+            else:
+                end = len(columns)
+            heads.append((head, end))
         return self._assemble(messages, heads, columns, now_ms)
 
     def _usual(self, topic: str, payload: bytes, columns: _Columns) -> Head | None:
@@ -119,7 +121,11 @@ class Decoder:
         return place
 
     def _assemble(
-        self, messages: Sequence[tuple[str, bytes]], heads: Sequence[Head | None], columns: _Columns, now_ms: int
+        self,
+        messages: Sequence[tuple[str, bytes]],
+        heads: Sequence[tuple[Head | None, int]],
+        columns: _Columns,
+        now_ms: int,
     ) -> Parcel:
         readings, wrong = columns.finish(now_ms, self._skew_ms)
         arrivals: list[Arrival] = []
@@ -128,8 +134,7 @@ class Decoder:
         parts: list[Readings] = []
         begun = start = 0  # usual rows behind `begun` are not yet in `parts`
         any_wrong = bool(wrong.any())
-        for (topic, payload), usual in zip(messages, heads, strict=True):
-            end = start + usual.size if usual else start
+        for (topic, payload), (usual, end) in zip(messages, heads, strict=True):
             if usual and not (any_wrong and wrong[start:end].any()):
                 arrivals.append(Arrival(topic, payload, now_ms, usual))
                 start = end
