@@ -84,7 +84,7 @@ class Projector:
         on_applied: Callable[[Applied], None] = lambda _: None,
         *,
         pace_s: float = 0.02,
-        stride: int = 500,
+        stride: int = 100,
     ) -> None:
         self._journal = journal
         self._source = source(journal)
