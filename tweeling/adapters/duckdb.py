@@ -76,9 +76,7 @@ class DuckDBStore:
 
     precision = 0.0
 
-    def __init__(
-        self, path: Path, *, hold_s: float = 0.5, hold_rows: int = 100_000, read_only: bool = False
-    ) -> None:
+    def __init__(self, path: Path, *, hold_s: float = 0.5, hold_rows: int = 100_000, read_only: bool = False) -> None:
         self._path = path
         self._read_only = read_only
         self._hold_s, self._hold_rows = hold_s, hold_rows
