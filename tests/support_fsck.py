@@ -39,7 +39,7 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(folder: Path, *, trimmed_bytes: int = 0) -> Iterator[Opened]:
+def opened(folder: Path, *, trimmed_bytes: int = 1 << 20) -> Iterator[Opened]:
     """A hub's stores with a hub's services, without its threads."""
     settings = config.load(folder / "tweeling.toml")
     keep = KEEP._replace(trimmed_bytes=trimmed_bytes)

@@ -42,15 +42,15 @@ COMMITS = st.lists(ENVELOPES | JUNK, min_size=1, max_size=5)
 STEPS = st.lists(COMMITS | st.sampled_from(["drain", "trim", "reopen"]), max_size=12)
 
 
-@given(STEPS)
+@given(STEPS, st.sampled_from([0, 2000, 1 << 20]))
 @settings(max_examples=40)
-def test_what_any_deliveries_leave_is_sound(steps: list[Any]) -> None:
+def test_what_any_deliveries_leave_is_sound(steps: list[Any], trimmed_bytes: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "tweeling.toml").write_text("")
         left = list(steps)
         while True:
-            with opened(folder) as hub:
+            with opened(folder, trimmed_bytes=trimmed_bytes) as hub:
                 while left and (step := left.pop(0)) != "reopen":
                     if step == "drain":
                         hub.projector.drain()

@@ -70,8 +70,8 @@ class _Held:
 class DuckDBStore:
     """TimeSeriesStore in a file. Safe from any thread: one writes at a time, readers see whole batches.
 
-    hold_s, hold_rows: how long, and how many, points stay in memory before they are written. read_only: the file must be
-    there, and several processes may so look at it; `apply` raises UnavailableError.
+    hold_s, hold_rows: how long, and how many, points stay in memory before they are written.
+    read_only: the file must be there, and several processes may so look at it; `apply` raises UnavailableError.
     """
 
     precision = 0.0
@@ -99,12 +99,15 @@ class DuckDBStore:
                 self._hold(points, source, through)
                 held = self._held
             if held.rows >= self._hold_rows or time.monotonic() - held.since >= self._hold_s:
-                self._write()
+                try:
+                    self._write()
+                except UnavailableError:
+                    self._lost = False  # who applies is told now
+                    raise
 
     def applied(self, source: str) -> int:
         """The number through which a source is applied durably, 0 when never."""
         with self._reading() as cursor:
-            self._lost = False
             return self._through(cursor, source)
 
     def series(self, prefix: str = "") -> Sequence[str]:
@@ -232,6 +235,7 @@ class DuckDBStore:
     def _hold(self, points: Points, source: str, through: int) -> None:
         """Keep points in memory; raise UnavailableError where what was held before them is lost."""
         if self._lost:
+            self._lost = False  # who applies is told once; that others have asked tells them nothing
             raise UnavailableError(f"{self._path}: what was applied last is not in the file; ask how far it goes")
         held = self._held
         if source not in held.places:
