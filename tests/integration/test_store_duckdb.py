@@ -96,6 +96,7 @@ def test_nothing_is_applied_behind_what_a_failed_write_has_lost(
         patch.setattr(store, "_replace", _full)
         with pytest.raises(UnavailableError, match="disk is full"):
             store.count()
+    assert store.applied("journal") == 1  # whoever asks: the one that applies has not been told yet
     with pytest.raises(UnavailableError, match="ask how far it goes"):
         store.apply(points(("H1/H1-C/fillingLevel", T0 + 3, 0.3)), source="journal", through=3)
     assert store.applied("journal") == 1

@@ -28,7 +28,7 @@ from tweeling.adapters.columns import concatenate, last_wins
 from tweeling.adapters.newest import Newest
 from tweeling.domain.points import Point, Points
 from tweeling.errors import UnavailableError
-from tweeling.ports.timeseries import Aggregate, Windows
+from tweeling.ports.timeseries import Aggregate, Found, Windows
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, key VARCHAR NOT NULL UNIQUE);
@@ -50,6 +50,8 @@ _AGGREGATES = {
     Aggregate.LAST: "arg_max(value, t)",
     Aggregate.COUNT: "count(*)::DOUBLE",
 }
+_FIND = """SELECT asked.row, point.value, point.quality FROM asked
+    JOIN point ON point.series = asked.series AND point.t = asked.t WHERE point.t BETWEEN ? AND ?"""
 _DAMAGED = duckdb.SerializationException | duckdb.InternalException | duckdb.FatalException
 _SIGNS_OF_DAMAGE = ("not a valid DuckDB", "orrupt", "checksum", "Could not read enough bytes")
 
@@ -69,10 +71,14 @@ class DuckDBStore:
     """TimeSeriesStore in a file. Safe from any thread: one writes at a time, readers see whole batches.
 
     hold_s, hold_rows: how long, and how many, points stay in memory before they are written.
+    read_only: the file must be there, and several processes may so look at it; `apply` raises UnavailableError.
     """
 
-    def __init__(self, path: Path, *, hold_s: float = 0.5, hold_rows: int = 100_000) -> None:
+    precision = 0.0
+
+    def __init__(self, path: Path, *, hold_s: float = 0.5, hold_rows: int = 100_000, read_only: bool = False) -> None:
         self._path = path
+        self._read_only = read_only
         self._hold_s, self._hold_rows = hold_s, hold_rows
         self._writing = RLock()  # one transaction at a time; taken before _lock
         self._lock = RLock()  # what memory knows; not held while DuckDB reads or writes points
@@ -93,12 +99,15 @@ class DuckDBStore:
                 self._hold(points, source, through)
                 held = self._held
             if held.rows >= self._hold_rows or time.monotonic() - held.since >= self._hold_s:
-                self._write()
+                try:
+                    self._write()
+                except UnavailableError:
+                    self._lost = False  # who applies is told now
+                    raise
 
     def applied(self, source: str) -> int:
         """The number through which a source is applied durably, 0 when never."""
         with self._reading() as cursor:
-            self._lost = False
             return self._through(cursor, source)
 
     def series(self, prefix: str = "") -> Sequence[str]:
@@ -129,6 +138,23 @@ class DuckDBStore:
             times = _column(found["t"], np.int64)
             values, quality = _column(found["value"], np.float64), _column(found["quality"], np.uint8)
             return Points((series,), np.zeros(len(times), dtype=np.int32), times, values, quality)
+
+    def find(self, points: Points) -> Found:
+        """What stands at the series and times of some points."""
+        found = Found(np.zeros(len(points), np.bool_), np.zeros(len(points)), np.zeros(len(points), np.uint8))
+        if not len(points):
+            return found
+        with self._reading() as cursor:
+            with self._lock:
+                ids = np.array([self._ids.get(name, 0) for name in points.names], dtype=np.int32)
+            asked = {"row": np.arange(len(points)), "series": ids[points.series], "t": points.times}
+            cursor.register("asked", pa.table(asked))
+            rows = cursor.execute(_FIND, [int(points.times.min()), int(points.times.max())]).fetchnumpy()
+            where = _column(rows["row"], np.int64)
+            found.there[where] = True
+            found.values[where] = _column(rows["value"], np.float64)
+            found.quality[where] = _column(rows["quality"], np.uint8)
+        return found
 
     def count(self, prefix: str = "") -> int:
         """How many points the store holds under `prefix`."""
@@ -174,9 +200,10 @@ class DuckDBStore:
         if self._closed:
             raise UnavailableError(f"{self._path}: the store is closed")
         if self._connection is None:
-            connection = duckdb.connect(self._path, config=_CONFIG)
+            connection = duckdb.connect(self._path, read_only=self._read_only, config=_CONFIG)
             try:
-                connection.execute(_SCHEMA)
+                if not self._read_only:
+                    connection.execute(_SCHEMA)
                 self._ids = dict(connection.execute("SELECT key, id FROM series").fetchall())
                 newest = "SELECT series, max(t), arg_max(value, t), arg_max(quality, t) FROM point GROUP BY series"
                 rows = connection.execute(newest).fetchall()
@@ -208,6 +235,7 @@ class DuckDBStore:
     def _hold(self, points: Points, source: str, through: int) -> None:
         """Keep points in memory; raise UnavailableError where what was held before them is lost."""
         if self._lost:
+            self._lost = False  # who applies is told once; that others have asked tells them nothing
             raise UnavailableError(f"{self._path}: what was applied last is not in the file; ask how far it goes")
         held = self._held
         if source not in held.places:

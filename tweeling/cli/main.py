@@ -176,6 +176,14 @@ def events(
         out.print(plain(what), markup=False)
 
 
+@app.command("fsck")
+def check_files(data: DataFolder = _DATA, as_json: AsJson = False) -> None:
+    """Re-derive ranges, totals, points and roots from what is kept; exit 0 all agrees, 3 something does not."""
+    from tweeling.cli.fsck import run_fsck
+
+    raise typer.Exit(run_fsck(data, as_json=as_json, out=out))
+
+
 @app.command()
 def verify(
     files: Annotated[list[Path], typer.Argument(help="Receipts.")],
