@@ -190,9 +190,10 @@ def write_config(
     extra: str = "",
     top: str = "",
     outbox: str = "",
+    settings: str = "",
 ) -> Path:
-    """Write the agent's configuration for a broker, or for a port where nobody listens."""
-    lines = [f'hub = "{hub}"\nnode = "{node}"\n{top}', "[broker]"]
+    """Write the agent's configuration for a broker (`settings`: of it), or for a port where nobody listens."""
+    lines = [f'hub = "{hub}"\nnode = "{node}"\n{top}', f"[broker]\n{settings}"]
     if broker is None:
         lines.append(f"port = {free_port()}")
     else:

@@ -37,6 +37,7 @@ from tweeling_edge.events import (
     Publish,
     Queued,
     Renewed,
+    Returned,
     Tick,
     Trust,
 )
@@ -54,6 +55,7 @@ class Limits:
     ask_s: float = 3.0
     wait_s: float = 5.0  # at least, for the hub's word
     wait_max_s: float = 60.0
+    declined_s: float = 1.0  # after the broker would not take a message; longer each time
     pause_max_s: float = 3600.0  # a hub may not silence a node for longer
     doubt_s: float = 1.0  # a `want` younger than this crossed with the reading it wants
     burst_s: float = 0.05  # the granted rate may lag behind by so much
@@ -149,6 +151,7 @@ class Agent:
         self._rate = 0.0
         self._drain_at = 0.0
         self._paused_until = 0.0
+        self._declined = 0.0
         self._wait = 0.0
         self._latency: float | None = None
         self._confirmed_at = 0.0
@@ -205,6 +208,8 @@ class Agent:
                 self._link(up=isinstance(event, Connected))
             case Handed(message):
                 self._handed(message, now)
+            case Returned(message):
+                self._returned(message, now)
             case Tick():
                 pass
             case _:
@@ -217,8 +222,17 @@ class Agent:
         for message in list(self._flights):
             self._recall(message)
 
+    def _returned(self, message: int, now: float) -> None:
+        self._confirmed_at = now
+        if message in self._flights:
+            self._recall(message)
+        if now >= self._paused_until:  # those that come back together count as one
+            self._declined = min(2 * self._declined or self.limits.declined_s, self.limits.wait_max_s)
+            self._paused_until = now + self._declined
+
     def _handed(self, message: int, now: float) -> None:
         self._confirmed_at = now
+        self._declined = 0.0
         if flight := self._flights.get(message):
             flight.handed_at = now
 

@@ -38,6 +38,13 @@ class Handed:
 
 
 @dataclass(frozen=True, slots=True)
+class Returned:
+    """The broker would not take a message now; nothing is wrong with the message."""
+
+    message: int
+
+
+@dataclass(frozen=True, slots=True)
 class Acked:
     """The hub's word."""
 
@@ -75,7 +82,7 @@ class Tick:
     """Time passed."""
 
 
-Event = Queued | Connected | Disconnected | Handed | Acked | Dropped | Renewed | Tick
+Event = Queued | Connected | Disconnected | Handed | Returned | Acked | Dropped | Renewed | Tick
 
 # ---------------------------------------------------------------- commands
 

@@ -15,24 +15,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import paho.mqtt.client as paho
-from paho.mqtt.client import ConnectFlags, MQTTMessage
+from paho.mqtt.client import DisconnectFlags, MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from tweeling.errors import ConfigError
 from tweeling.wire.topics import Channel, Topic
+from tweeling_edge.backoff import BAD_VERSION, DENIALS, Backoff
 from tweeling_edge.config import Broker, Credentials, Tls
 from tweeling_edge.line import Line
 
 log = logging.getLogger("tweeling_edge.broker")
 
-FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 60.0
 PATIENCE_S = 30.0  # for the broker to let us in
 GOODBYE_S = 2.0
-_DENIALS = frozenset({"Not authorized", "Bad user name or password", "Banned"})
-STEADY_S = 10.0  # a connection that lived so long starts the waiting anew
+RECEIVE_MAXIMUM = 20  # what the hub sends has QoS 0; this is for others who may not
+_MQTT = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,14 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class Declined:
+    """The broker did not take message `mid` of this connection (MQTT 5)."""
+
+    mid: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Arrived:
     """The hub sent something."""
 
@@ -60,7 +68,14 @@ class Arrived:
     payload: bytes
 
 
-LineEvent = LineUp | LineDown | Confirmed | Arrived
+@dataclass(frozen=True, slots=True)
+class LineBroken:
+    """No connection will follow; this should never be."""
+
+    reason: str
+
+
+LineEvent = LineUp | LineDown | LineBroken | Confirmed | Declined | Arrived
 
 
 class _Session:
@@ -69,15 +84,26 @@ class _Session:
     def __init__(self, line: Line, since_ms: int) -> None:
         self.line = line
         self.since_ms = since_ms
-        self.up = False
+        self.answered = False
+        self.up_at: float | None = None
         self.ended = False
-        self.refusal = ""
-        self.denied = False
+        self.reason = ""
+        self.code = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether the broker has let us in, and acks will arrive."""
+        return self.up_at is not None and not self.ended
 
     def end(self) -> None:
         """Give it up; safe from any thread."""
         self.ended = True
         self.line.wake()
+
+    def refused(self, reason: ReasonCode, what: str = "") -> None:
+        """Note why the broker will have no more of it."""
+        self.reason, self.code = f"{what}{reason}", reason.value
+        self.ended = True
 
 
 class Publisher:
@@ -107,8 +133,15 @@ class Publisher:
         self._rng = rng
         self._stop = threading.Event()
         self._session: _Session | None = None
+        self._protocol = "5" if broker.protocol == "auto" else broker.protocol
+        self._agreed = False  # on a version of MQTT
         self._lost = False
         self._thread = threading.Thread(target=self._run, name=f"broker {node}")
+
+    @property
+    def protocol(self) -> str:
+        """The version of MQTT that is spoken, or tried."""
+        return self._protocol
 
     def start(self) -> None:
         """Connect, and go on connecting."""
@@ -142,47 +175,75 @@ class Publisher:
     # ------------------------------------------------------------ the connecting thread
 
     def _run(self) -> None:
-        wait = FIRST_WAIT_S
-        while not self._stop.is_set():
-            began = time.monotonic()
-            denied = self._connect_once()
-            if time.monotonic() - began >= STEADY_S:
-                wait = FIRST_WAIT_S
-            if denied:
-                wait = LONGEST_WAIT_S  # trying a wrong password often helps nobody
-            self._stop.wait(wait * self._rng.uniform(0.5, 1.0))
-            wait = min(wait * 2, LONGEST_WAIT_S)
+        try:
+            self._keep_up()
+        except Exception as exc:
+            log.exception("broker.broken")
+            self._listen(LineBroken(f"broker: {exc}"))
 
-    def _connect_once(self) -> bool:
-        """Live through one connection; return whether the broker denied us."""
-        with Line(client_id=secrets.token_hex(16), protocol=MQTTProtocolVersion.MQTTv311) as line:
+    def _keep_up(self) -> None:
+        backoff = Backoff(self._rng)
+        while not self._stop.is_set():
+            session = self._live_once()
+            if not self._try_other(session):
+                lived_s = 0.0 if session.up_at is None else time.monotonic() - session.up_at
+                self._stop.wait(backoff.seconds(code=session.code, lived_s=lived_s))
+
+    def _try_other(self, session: _Session) -> bool:
+        """Where the choice is ours and the broker does not speak this version, take the other; say whether at once."""
+        if self._too_new(session):
+            self._protocol = "3.1.1"
+            return True
+        auto = self._broker.protocol == "auto"
+        if auto and not self._agreed and not session.answered and session.line.end:  # perhaps it only does not say so
+            self._protocol = "3.1.1" if self._protocol == "5" else "5"
+        return False
+
+    def _too_new(self, session: _Session) -> bool:
+        return self._broker.protocol == "auto" and self._protocol == "5" and session.code == BAD_VERSION
+
+    def _live_once(self) -> _Session:
+        """Live through one connection; return how it went."""
+        with Line(client_id=secrets.token_hex(16), protocol=_MQTT[self._protocol]) as line:
             session = self._session = _Session(line, self._now_ms())
             self._prepare(session)
             try:
-                line.connect(self._broker.host, self._broker.port, keepalive=self._broker.keepalive_s)
+                self._dial(line)
             except (OSError, ValueError) as exc:
+                self._session = None
                 self._note_lost(str(exc))
-                return False
+                return session
             line.serve(lambda: session.up or self._over(session), seconds=PATIENCE_S)
-            if session.up:
+            if session.up_at is not None:
                 line.serve(lambda: self._over(session))
                 if self._stop.is_set():
-                    self._say_goodbye(line)
-                session.up = False
+                    self._say_goodbye(session)
+            session.ended = True
+            if session.up_at is not None:
                 self._listen(LineDown())
             self._session = None
             line.disconnect()
             line.loop_write()
-        if not self._stop.is_set():
-            self._note_lost(session.refusal or line.end or "connection lost")
-        return session.denied
+        if not self._stop.is_set() and not self._too_new(session):
+            self._note_lost(session.reason or line.end or "no answer")
+        return session
+
+    def _dial(self, line: Line) -> None:
+        broker = self._broker
+        if line.protocol is not MQTTProtocolVersion.MQTTv5:
+            line.connect(broker.host, broker.port, broker.keepalive_s)
+            return
+        wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left it so
+        wishes.SessionExpiryInterval = 0
+        wishes.ReceiveMaximum = RECEIVE_MAXIMUM
+        line.connect(broker.host, broker.port, broker.keepalive_s, clean_start=True, properties=wishes)
 
     def _over(self, session: _Session) -> bool:
         return session.ended or self._stop.is_set()
 
-    def _say_goodbye(self, line: Line) -> None:
-        goodbye = line.publish(self._state, self._presence(False, self._now_ms()), qos=1, retain=True)
-        line.serve(goodbye.is_published, seconds=GOODBYE_S)  # where the line is gone, the last will speaks
+    def _say_goodbye(self, session: _Session) -> None:
+        goodbye = session.line.publish(self._state, self._presence(False, self._now_ms()), qos=1, retain=True)
+        session.line.serve(goodbye.is_published, seconds=GOODBYE_S)  # where the line is gone, the last will speaks
 
     def _prepare(self, session: _Session) -> None:
         line = session.line
@@ -193,30 +254,50 @@ class Publisher:
         line.max_inflight_messages_set(0)  # the agent counts what is under way; paho would search it each time
         line.will_set(self._state, self._presence(False, session.since_ms), qos=1, retain=True)
 
-        def on_connect(_c: paho.Client, _d: object, _f: ConnectFlags, reason: ReasonCode, _p: object) -> None:
-            if reason.is_failure:
-                session.refusal, session.denied = str(reason), str(reason) in _DENIALS
-            else:
-                line.subscribe([(topic, 0) for topic in self._down])
+        line.on_connect = lambda _c, _d, _f, reason, told: self._connected(session, reason, told)
+        line.on_subscribe = lambda _c, _d, _mid, reasons, _p: self._subscribed(session, reasons)
+        line.on_message = lambda _c, _d, message: self._arrived(message)
+        line.on_publish = lambda _c, _d, mid, reason, _p: self._published(session, mid, reason)
+        line.on_disconnect = lambda _c, _d, how, reason, _p: self._ended(session, how, reason)
 
-        def on_subscribe(_c: paho.Client, _d: object, _m: int, reasons: list[ReasonCode], _p: object) -> None:
-            if any(reason.is_failure for reason in reasons):
-                session.refusal, session.denied = "subscription refused: " + ", ".join(self._down), True
-                session.ended = True
-                return
-            session.up = True
-            self.announce()
-            self._note_back()
-            self._listen(LineUp())
+    # ------------------------------------------------------------ what the line tells, in the connecting thread
 
-        def on_message(_c: paho.Client, _d: object, message: MQTTMessage) -> None:
-            if (channel := self._down.get(message.topic)) is not None:
-                self._listen(Arrived(channel, bytes(message.payload)))
+    def _connected(self, session: _Session, reason: ReasonCode, told: Properties | None) -> None:
+        session.answered = True
+        if reason.is_failure:
+            session.refused(reason)
+            return
+        self._agreed = True
+        if most := getattr(told, "ReceiveMaximum", 0):  # MQTT 5: a broker hangs up on more
+            session.line.narrow(most)
+        session.line.subscribe([(topic, 0) for topic in self._down])
 
-        line.on_connect = on_connect
-        line.on_subscribe = on_subscribe
-        line.on_message = on_message
-        line.on_publish = lambda _c, _d, mid, _r, _p: self._listen(Confirmed(mid))
+    def _subscribed(self, session: _Session, reasons: list[ReasonCode]) -> None:
+        if failures := [reason for reason in reasons if reason.is_failure]:
+            session.refused(failures[0], f"subscription to {', '.join(self._down)} refused: ")
+            return
+        session.up_at = time.monotonic()
+        self.announce()
+        self._note_back()
+        self._listen(LineUp())
+
+    def _arrived(self, message: MQTTMessage) -> None:
+        if (channel := self._down.get(message.topic)) is not None:
+            self._listen(Arrived(channel, bytes(message.payload)))
+
+    def _published(self, session: _Session, mid: int, reason: ReasonCode) -> None:
+        if not reason.is_failure:
+            self._listen(Confirmed(mid))
+        elif reason.value in DENIALS:
+            session.refused(reason, "publish refused: ")
+        else:
+            self._listen(Declined(mid, str(reason)))
+
+    def _ended(self, session: _Session, how: DisconnectFlags, reason: ReasonCode) -> None:
+        if how.is_disconnect_packet_from_server:
+            session.refused(reason)
+
+    # ------------------------------------------------------------ news, once
 
     def _note_lost(self, reason: str) -> None:
         if not self._lost:
@@ -225,7 +306,7 @@ class Publisher:
 
     def _note_back(self) -> None:
         event = "broker.back" if self._lost else "broker.connected"
-        log.info(event, extra={"host": self._broker.host, "port": self._broker.port})
+        log.info(event, extra={"host": self._broker.host, "port": self._broker.port, "mqtt": self._protocol})
         self._lost = False
 
 

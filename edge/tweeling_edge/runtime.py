@@ -39,12 +39,13 @@ from tweeling_edge.events import (
     Publish,
     Queued,
     Renewed,
+    Returned,
     Tick,
     Trust,
 )
 from tweeling_edge.outbox import Failed, Notice, Outbox, Settled
 from tweeling_edge.outbox_store import Quota
-from tweeling_edge.publisher import Arrived, Confirmed, LineDown, LineEvent, LineUp, Publisher
+from tweeling_edge.publisher import Arrived, Confirmed, Declined, LineBroken, LineDown, LineEvent, LineUp, Publisher
 from tweeling_edge.sample import pack
 
 log = logging.getLogger("tweeling_edge.agent")
@@ -110,6 +111,7 @@ class Runtime:
             self.outbox.close()
             raise
         self._messages: dict[int, int] = {}  # paho's mid -> the agent's message
+        self._declined = False
         self._failure: str | None = None
         self._feeding = [
             threading.Thread(target=self._feed, args=(driver,), name=driver.name) for driver in self.drivers
@@ -194,15 +196,24 @@ class Runtime:
             case LineUp() | LineDown():
                 self._messages.clear()
                 self._do(Connected() if isinstance(incoming, LineUp) else Disconnected())
-            case Confirmed(mid):
-                if (message := self._messages.pop(mid, None)) is not None:
-                    self._do(Handed(message))
+            case Confirmed() | Declined():
+                self._hear_of_message(incoming)
             case Arrived(channel, payload):
                 self._hear(channel, payload)
-            case Failed(reason):
+            case Failed(reason) | LineBroken(reason):
                 self._failure = reason
             case _:
                 assert_never(incoming)
+
+    def _hear_of_message(self, word: Confirmed | Declined) -> None:
+        declined = word.reason if isinstance(word, Declined) else ""
+        if declined and not self._declined:
+            log.warning("broker.declines", extra={"host": self._config.broker.host, "reason": declined})
+        elif self._declined and not declined:
+            log.info("broker.accepts", extra={"host": self._config.broker.host})
+        self._declined = bool(declined)
+        if (message := self._messages.pop(word.mid, None)) is not None:
+            self._do(Returned(message) if declined else Handed(message))
 
     def _hear(self, channel: Channel, payload: bytes) -> None:
         if channel is not Channel.ACK:

@@ -39,6 +39,31 @@ def test_a_replayed_file_arrives_whole_and_once(broker: Broker, tmp_path: Path) 
         assert ("s2/fillingLevel", 1_700_000_060_000, 0.01, "/") in hub.readings
 
 
+@pytest.mark.parametrize(
+    ("kind", "protocol", "spoken"),
+    [("mosquitto", "auto", "5"), ("mosquitto", "5", "5"), ("mosquitto", "3.1.1", "3.1.1"), ("nats", "auto", "3.1.1")],
+)
+def test_the_best_version_of_mqtt_that_both_sides_speak_is_spoken(
+    tmp_path: Path, kind: str, protocol: str, spoken: str
+) -> None:
+    with some_broker(kind, tmp_path / "broker") as broker, Hub(broker) as hub:
+        config = write_config(tmp_path, broker=broker, settings=f'protocol = "{protocol}"')
+        table = write_csv(tmp_path / "rows.csv", 500)
+        with Process("replay", table, "--config", config) as agent:
+            assert agent.wait() == 0, agent.lines
+            assert f"mqtt={spoken}" in agent.wait_line("broker.connected")
+            assert not any("broker.lost" in line for line in agent.lines)
+        assert len(hub.readings) == 500
+
+
+def test_a_broker_that_speaks_only_3_1_1_is_named_when_5_is_insisted_on(tmp_path: Path) -> None:
+    with some_broker("nats", tmp_path / "broker") as broker:
+        config = write_config(tmp_path, broker=broker, settings='protocol = "5"')
+        with Process("run", config) as agent:
+            assert "Unsupported protocol version" in agent.wait_line("broker.lost")
+            assert agent.terminate() == 0
+
+
 def test_a_file_is_played_once_unless_it_is_wanted_again(tmp_path: Path) -> None:
     table = write_csv(tmp_path / "rows.csv", 100)
     with some_broker("mosquitto", tmp_path / "broker") as broker, Hub(broker) as hub:

@@ -55,6 +55,6 @@ def _is_setting(line: str) -> bool:
     return body.startswith("[") or body.split(" ")[1:2] == ["="]
 
 
-@pytest.mark.parametrize("command", ["run", "status", "replay"])
+@pytest.mark.parametrize("command", ["run", "status", "replay", "bench"])
 def test_readme_shows_every_command(command: str) -> None:
     assert f"tweeling-edge {command} " in (EDGE / "README.md").read_text()

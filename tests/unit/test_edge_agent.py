@@ -20,6 +20,7 @@ from tweeling_edge.events import (
     Publish,
     Queued,
     Renewed,
+    Returned,
     Tick,
     Trust,
 )
@@ -173,6 +174,29 @@ def test_a_broker_that_confirms_nothing_is_left() -> None:
     assert node.on(Tick(), 160) == [Hangup()]
     node.on(Disconnected(), 161)
     assert sent(flowing(node, 162)) == [seqs(1, 1)]
+
+
+def test_what_the_broker_would_not_take_waits_longer_each_time_and_is_then_sent_again() -> None:
+    node = agent(last=20, held=seqs(1, 20), pack=10, declined_s=1, wait_max_s=3)
+    now = 0.0
+    commands = flowing(node, now)
+    waits = []
+    for _ in range(4):
+        assert sent(commands) == [seqs(1, 10), seqs(11, 20)]
+        for publish in commands:
+            assert isinstance(publish, Publish)
+            assert node.on(Returned(publish.message), now) == []
+        due = node.due() or 0
+        waits.append(due - now)
+        now = due
+        commands = node.on(Tick(), now)
+    assert waits == [1, 2, 3, 3]
+    (first, second) = commands
+    assert isinstance(first, Publish)
+    assert isinstance(second, Publish)
+    node.on(Handed(first.message), now)
+    node.on(Returned(second.message), now)
+    assert node.due() == now + 1
 
 
 def test_wanted_readings_are_sent_again_unless_they_crossed_or_wait_anyway() -> None:

@@ -11,6 +11,7 @@ from random import Random
 from typing import Literal
 
 from tweeling import __version__
+from tweeling.errors import TweelingError
 from tweeling.wire.ack import Ack, State
 from tweeling.wire.envelope import Envelope
 from tweeling.wire.ranges import SeqSet
@@ -20,7 +21,7 @@ from tweeling_edge.bench.load import THINGS, Load
 from tweeling_edge.bench.window import Window
 from tweeling_edge.clock import system_ms
 from tweeling_edge.config import Broker
-from tweeling_edge.publisher import Arrived, Confirmed, LineDown, LineEvent, LineUp, Publisher
+from tweeling_edge.publisher import Arrived, Confirmed, LineBroken, LineDown, LineEvent, LineUp, Publisher
 
 _ASK_S = 3.0
 
@@ -57,6 +58,7 @@ class Node:
         self._paused_until = 0.0
         self._until_broker = plan.until == "broker"
         self._confirmed = 0  # by the broker, not yet settled
+        self._broken = ""
         self.answered = False
         self.connections = 0
         self.refused = 0
@@ -73,6 +75,11 @@ class Node:
             rng=Random(secrets.randbits(64)),  # noqa: S311 -- spreads reconnects, guards nothing
         )
 
+    @property
+    def protocol(self) -> str:
+        """The version of MQTT that is spoken."""
+        return self._publisher.protocol
+
     def start(self) -> None:
         """Connect and ask."""
         self._publisher.start()
@@ -83,6 +90,8 @@ class Node:
 
     def look(self, now: float, due: int | None) -> None:
         """Send what time has made due: the question, repeats, new messages."""
+        if self._broken:
+            raise TweelingError(self._broken)
         with self._lock:
             self._due = due
             if self._until_broker:
@@ -110,6 +119,8 @@ class Node:
                         self._ask(time.monotonic())
                 case LineDown():
                     self.answered = False
+                case LineBroken(reason):
+                    self._broken = reason
 
     def _acked(self, ack: Ack, now: float) -> None:
         if ack.epoch != self._epoch:

@@ -75,7 +75,7 @@ def _figures(plan: Plan, nodes: Sequence[Node], *, behind_s: float, cpu_s: float
     return {
         "bench": "publish",
         "nodes": len(nodes),
-        "protocol": plan.broker.protocol,
+        "protocol": nodes[0].protocol,
         "records": plan.records,
         "window": plan.window,
         "rate": plan.rate,
