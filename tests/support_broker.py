@@ -144,8 +144,7 @@ def mosquitto_broker(directory: Path) -> Iterator[Broker]:
     store.chmod(0o777)  # mosquitto drops root for its own user
     conf = directory / "mosquitto.conf"
     conf.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\n"
-        f"persistence true\npersistence_location {store}/\nset_tcp_nodelay true\n"
+        f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {store}/\n"
     )
     server = Server([program, "-c", str(conf)], ready="running")
     server.start()

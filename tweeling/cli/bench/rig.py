@@ -109,7 +109,7 @@ def _mosquitto() -> str:
 def _mosquitto_conf(folder: Path, port: int) -> Path:
     folder.mkdir(mode=0o700, parents=True)
     conf = folder / "mosquitto.conf"
-    conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")
+    conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     return conf
 
 
