@@ -109,6 +109,11 @@ class Rig:
             if not program.running:
                 program.start()
 
+    def start_without_agents(self) -> None:
+        """Start broker, store and hub."""
+        for program in filter(None, [self.broker, self.store, self.hub]):
+            program.start()
+
     def committed(self, what: str = "readings") -> int:
         """How much the hub's journal holds: readings, movements, quarantined, batches …"""
         return peek(self.journal, "SELECT value FROM total WHERE name = ?", what)
@@ -190,6 +195,14 @@ def fast_clock(speed: float) -> Table:
 def replay(file: Path, **more: object) -> Table:
     """The driver that plays a recording, each row once."""
     return {"kind": "replay", "file": str(file), **more}
+
+
+def recording(path: Path, rows: int, *, sensors: int = 3) -> Path:
+    """Write a recording of so many readings, each with its own time."""
+    lines = ["sensor,time,value,unit"]
+    lines += [f"s{i % sensors},{START_MS // 1000 + 60 * i},{i % 101 / 100},/" for i in range(rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 def peek(path: Path, query: str, *values: object) -> int:
