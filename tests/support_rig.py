@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 import time
@@ -74,8 +75,12 @@ class Rig:
         data: Path | None = None,
         settings: Mapping[str, Table] | None = None,
         plain: bool = False,
+        agents: bool = True,
     ) -> None:
-        """hub: the command that runs it, without its configuration; data: its folder, where that is elsewhere."""
+        """hub: the command that runs it, without its configuration; data: its folder, where that is elsewhere.
+
+        agents: one for every node, or none where a test speaks for the nodes itself.
+        """
         self.folder = folder
         self.files = BrokerFiles(broker, folder / "broker", nodes, plain=plain)
         self.broker = Program(broker, self.files.argv, ready=self.files.ready, log=folder / "broker.log")
@@ -91,7 +96,7 @@ class Rig:
             "hub", [*hub, self.installation.config], ready="hub.ready", log=folder / "hub.log", env=hub_env
         )
         (folder / "edge").mkdir()
-        self.edges = [Edge(node, folder / "edge", self.files) for node in nodes]
+        self.edges = [Edge(node, folder / "edge", self.files) for node in nodes if agents]
         self.guard = Guard(self.programs)
 
     @property
@@ -121,6 +126,12 @@ class Rig:
     def progress(self) -> int:
         """Readings and weighings committed so far."""
         return peek(self.journal, "SELECT sum(value) FROM total WHERE name IN ('readings', 'movements')")
+
+    def order(self, node: Node, **more: object) -> dict[str, Any]:
+        """What `support_rig_sender` needs to speak for a node."""
+        path = self.files.node(node)
+        who = {"username": "", "password": ""} if path is None else json.loads(path.read_text())
+        return {"host": self.files.host, "port": self.files.port, **who, "hub": node.hub, "node": node.node, **more}
 
     def held(self) -> int:
         """Samples that wait in outboxes."""
