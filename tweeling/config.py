@@ -6,10 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from tweeling.errors import ConfigError
+from tweeling.wire import topics
 
 
 class Section(BaseModel, frozen=True, extra="forbid"):
@@ -25,6 +26,7 @@ class BrokerSettings(Section):
         default=Path("secrets/broker/hub.json"), description="JSON file with username and password"
     )
     client_id: str = "tweeling-hub"
+    protocol: Literal["auto", "3.1.1", "5"] = Field(default="auto", description="the version of MQTT to speak")
 
 
 class ClockSettings(Section):
@@ -40,8 +42,30 @@ class IngestSettings(Section):
 
     skew_s: float = Field(default=300, ge=0, description="how far in the future a reading may claim to be")
     historical_after_s: float = Field(default=3600, gt=0, description="older readings are marked historical")
-    batch_ms: int = Field(default=20, ge=1, le=1000)
-    batch_messages: int = Field(default=500, ge=1, le=10_000)
+    batch_ms: int = Field(default=20, ge=1, le=1000, description="a commit waits for more at most this long")
+    batch_messages: int = Field(default=500, ge=1, le=10_000, description="messages in a commit at most")
+    node_rate: float = Field(default=250, gt=0, description="messages a second that a node may send for ever")
+    node_burst: float = Field(default=100_000, gt=0, description="messages that a node may send beyond it at once")
+    backlog_rate: float = Field(default=0, ge=0, description="messages a second of a backlog; 0 for no limit")
+    shards: tuple[tuple[str, ...], ...] = Field(
+        default=(),
+        description='nodes of each worker process, as hub/node with + for any: [["H1/+"], ["H2/+"]]; none: no workers',
+    )
+
+    @field_validator("shards")
+    @classmethod
+    def _disjoint(cls, shards: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        placed: list[tuple[int, str]] = []
+        for number, patterns in enumerate(shards, 1):
+            if not patterns:
+                raise ValueError(f"shard {number} has no nodes")
+            for pattern in patterns:
+                topics.of_nodes(pattern)
+                for other, known in placed:
+                    if topics.overlap(pattern, known):
+                        raise ValueError(f"{pattern!r} of shard {number} meets {known!r} of shard {other}")
+                placed.append((number, pattern))
+        return shards
 
 
 class LedgerSettings(Section):

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support_ingest import EPOCH, NOW, HandClock, message, reading, weighing
 
 from tweeling.adapters.memory_journal import MemoryJournal
 from tweeling.ports.inbox import Answer, Message
 from tweeling.services.ingest import Ingest, IngestSettings
+from tweeling.services.overload import Limits
 from tweeling.wire.ack import Ack, State
 
 TOPIC = "tweeling/v1/H1/n1/ack"
@@ -14,11 +17,11 @@ TOPIC = "tweeling/v1/H1/n1/ack"
 class Bench:
     """An ingest over memory, with clocks in our hands."""
 
-    def __init__(self, **settings: float) -> None:
+    def __init__(self, **settings: Any) -> None:
         self.journal = MemoryJournal()
         self.clock = HandClock()
         self.seconds = 0.0
-        made = IngestSettings(**{"gap_s": 2.0, **settings})  # type: ignore[arg-type]  # numbers all
+        made = IngestSettings(**{"gap_s": 2.0, **settings})
         self.ingest = Ingest(self.journal, self.clock, made, monotonic=lambda: self.seconds)
 
     def acks(self, *messages: Message) -> list[Ack]:
@@ -173,12 +176,14 @@ def test_presence_is_told_and_remembered_by_node() -> None:
     assert set(outcome.presence) == set(nodes)
 
 
-def test_the_rate_is_granted_and_a_busy_hub_asks_for_a_pause() -> None:
-    bench = Bench(rate=50, busy_at=0.5, busy_s=3)
-    (calm,) = bench.ingest.handle([message({1: [reading()]})], load=0.4).answers
-    (busy,) = bench.ingest.handle([message({2: [reading()]})], load=0.5).answers
+def test_who_sends_more_than_its_budget_is_told_in_its_acknowledgements() -> None:
+    bench = Bench(limits=Limits(sustained=1, burst=2, rate=50))
+    sent = [message({seq: [reading()]}) for seq in range(1, 6)]
+    (calm,) = bench.ingest.handle(sent[:2]).answers
+    (busy,) = bench.ingest.handle(sent[2:]).answers
     assert (calm.ack.rate, calm.ack.retry_after) == (50, 0)
-    assert (busy.ack.rate, busy.ack.retry_after) == (50, 3)
+    assert (busy.ack.rate, busy.ack.retry_after) == (1, 3)
+    assert busy.ack.committed == ((3, 5),)
 
 
 def test_an_answer_stays_small_however_torn_the_ranges_are() -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from tweeling.domain.now import NodeNow
 from tweeling.ports.journal import Batch
 from tweeling.wire.ack import Ack
-from tweeling.wire.parcel import Suspect
+from tweeling.wire.parcel import Parcel, Suspect
 
 
 class Message(NamedTuple):
@@ -42,6 +42,10 @@ class Inbox(Protocol):
 
         load: how full the queue behind this call is, 0..1.
         """
+        ...
+
+    def commit(self, parcel: Parcel, *, load: float = 0.0) -> Outcome:
+        """Do the same with messages that were decoded elsewhere."""
         ...
 
     def gaps(self) -> tuple[Answer, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from tweeling.errors import InvariantError
 from tweeling.ports.clock import Clock
 from tweeling.ports.inbox import Answer, Message, Outcome
 from tweeling.ports.journal import Batch, Journal, NodeEpoch, Settled
+from tweeling.services.overload import Governor, Limits
 from tweeling.wire.ack import Ack, State
 from tweeling.wire.columnar import Decoder
 from tweeling.wire.parcel import Arrival, Head, Parcel, Suspect
@@ -29,17 +31,11 @@ _REFUSED_BEFORE = "refused before; the hub's quarantine says why"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestSettings:
-    """skew_ms: how far a reading may lie in the future. gap_s: how long a gap may be mere reordering.
-
-    rate: messages a second that a node may send of its backlog, 0 for no limit. busy_at: the load (0..1) from which
-    nodes are asked to wait busy_s before their next message.
-    """
+    """skew_ms: how far a reading may lie in the future. gap_s: how long a gap may be mere reordering."""
 
     skew_ms: int = 300_000
     gap_s: float = 2.0
-    rate: float = 0.0
-    busy_at: float = 0.8
-    busy_s: float = 1.0
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(slots=True)
@@ -68,6 +64,7 @@ class Ingest:
         self._settings = settings or IngestSettings()
         self._monotonic = monotonic
         self._decoder = Decoder(skew_ms=self._settings.skew_ms)
+        self._governor = Governor(self._settings.limits)
         self._watched: dict[NodeEpoch, _Watch] = {}
         self._present: dict[tuple[str, str], NodeNow] = {}
         self._presence_lock = threading.Lock()
@@ -92,8 +89,8 @@ class Ingest:
         answers = []
         for node in list(self._watched):
             if want := self._wanted(node, self._journal.settled(node)):
-                ack = Ack(epoch=node.epoch, want=want, rate=self._settings.rate)
-                answers.append(Answer(_ack_topic(node), ack))
+                grant = self._governor.grant(f"{node.hub}/{node.node}", now=self._monotonic())
+                answers.append(Answer(_ack_topic(node), Ack(epoch=node.epoch, want=want, **grant._asdict())))
         return tuple(answers)
 
     def nodes(self) -> tuple[NodeNow, ...]:
@@ -126,11 +123,14 @@ class Ingest:
             self._present.update(changed)
         return tuple(changed.values())
 
-    def _answers(self, arrivals: Iterable[Arrival], load: float) -> tuple[Answer, ...]:
+    def _answers(self, arrivals: Sequence[Arrival], load: float) -> tuple[Answer, ...]:
         came: dict[NodeEpoch, list[Head]] = {}
         for arrival in arrivals:
             head = arrival.head
             came.setdefault(NodeEpoch(head.hub, head.node, head.epoch), []).append(head)
+        now = self._monotonic()
+        sent = Counter(f"{arrival.head.hub}/{arrival.head.node}" for arrival in arrivals)
+        self._governor.note(sent, load=load, now=now)
         answers = []
         for node, envelopes in came.items():
             settled = self._journal.settled(node)
@@ -149,8 +149,7 @@ class Ingest:
                 refused=_refused(about & settled.refused, envelopes),
                 want=self._wanted(node, settled),
                 known=asked,
-                rate=self._settings.rate,
-                retry_after=self._settings.busy_s if load >= self._settings.busy_at else 0.0,
+                **self._governor.grant(f"{node.hub}/{node.node}", now=now)._asdict(),
             )
             answers.append(Answer(_ack_topic(node), ack))
         return tuple(answers)

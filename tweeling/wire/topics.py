@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -50,3 +51,22 @@ def parse(topic: str) -> Topic:
 def every(channel: Channel, *, hub: str = "+") -> str:
     """The filter of one channel of every node, of one hub or of all."""
     return "/".join((*_ROOT, hub, "+", channel))
+
+
+def of_nodes(pattern: str) -> tuple[str, str]:
+    """The filters of what nodes publish; pattern is `hub/node` with `+` for any. Raise ValueError for anything else."""
+    hub, _, node = pattern.partition("/")
+    if not all(name == "+" or _NAME.fullmatch(name) for name in (hub, node)):
+        raise ValueError(f"{pattern[:132]!r} is not hub/node, with + for any")
+    return "/".join((*_ROOT, hub, node, Channel.UP)), "/".join((*_ROOT, hub, node, Channel.STATE))
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether a node can be in both of two patterns `hub/node`."""
+    return all(a == b or "+" in {a, b} for a, b in zip(one.split("/"), other.split("/"), strict=True))
+
+
+def covers(filters: Iterable[str], topic: Topic) -> bool:
+    """Whether a node of this topic publishes under one of these filters."""
+    place = f"{topic.hub}/{topic.node}"
+    return any(overlap("/".join(each.split("/")[2:4]), place) for each in filters)

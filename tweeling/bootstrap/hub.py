@@ -1,36 +1,27 @@
-"""The one place that joins services to adapters: a hub from its settings."""
+"""A whole hub: the road of readings, the custody log and its anchors, twin, forecasts, and what its server sees."""
 
 from __future__ import annotations
 
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from tweeling.adapters.clock import ScaledClock, SystemClock
-from tweeling.adapters.duckdb import DuckDBStore
-from tweeling.adapters.journal import SqliteJournal
+from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.keys import load_log_key
-from tweeling.adapters.memory import MemoryStore
-from tweeling.adapters.mqtt import Address, Batching, Subscriber
-from tweeling.adapters.nats import Credentials
-from tweeling.adapters.sql.engine import Records, open_records
-from tweeling.adapters.sql.facts import SqlFacts
 from tweeling.adapters.sql.log import SqlLogStore
+from tweeling.bootstrap.readings import clock_of, stores, telemetry
+from tweeling.bootstrap.threads import Threads
 from tweeling.config import Settings
 from tweeling.domain.partners import Partners
 from tweeling.errors import UnavailableError
-from tweeling.ports.clock import Clock
-from tweeling.ports.facts import Facts
 from tweeling.ports.ledger import Ledger
-from tweeling.ports.timeseries import TimeSeriesStore
 from tweeling.services import anchoring
 from tweeling.services.claims import Claims
 from tweeling.services.custody import Custody
 from tweeling.services.forecasting import Forecaster
-from tweeling.services.ingest import Ingest, IngestSettings
 from tweeling.services.projection import Applied, Projector
 from tweeling.services.status import Status
 from tweeling.services.twin import Twin
@@ -38,14 +29,6 @@ from tweeling.services.view import HubView
 from tweeling.verify import TrustedContract
 
 log = logging.getLogger("tweeling.hub")
-
-
-class Stores(NamedTuple):
-    """A hub's open stores."""
-
-    points: TimeSeriesStore
-    records: Records
-    facts: Facts
 
 
 class Hub(NamedTuple):
@@ -56,25 +39,12 @@ class Hub(NamedTuple):
 
 
 @contextmanager
-def stores(settings: Settings) -> Iterator[Stores]:
-    """Open a hub's stores, and close them."""
-    with ExitStack() as closing:
-        points = _points(settings)
-        closing.callback(points.close)
-        url = settings.records.get_secret_value() if settings.records else f"sqlite:///{settings.data / 'records.db'}"
-        records = open_records(url)
-        closing.callback(records.close)
-        yield Stores(points, records, SqlFacts(records))
-
-
-@contextmanager
 def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
     """Run a hub while the block runs: ingest, projection, custody, anchors, forecasts. A failed thread sets `stop`."""
     with ExitStack() as closing:
-        points, records, facts = closing.enter_context(stores(settings))
-        journal = SqliteJournal(settings.data / "journal.db", late_ms=round(settings.ingest.historical_after_s * 1000))
-        closing.callback(journal.close)
-        clock, real = _clock(settings), SystemClock()
+        held = closing.enter_context(stores(settings))
+        points, records, facts = held
+        clock, real = clock_of(settings), SystemClock()
         log_store = SqlLogStore(records)
 
         twin = Twin(points, facts)
@@ -105,19 +75,11 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             twin.apply(news.points, news.movements)
             claims.wake()
 
-        projector = Projector(journal, points, facts, applied)
-        ingest = Ingest(journal, clock, IngestSettings(skew_ms=round(settings.ingest.skew_s * 1000)))
-        subscriber = Subscriber(
-            _address(settings),
-            ingest,
-            on_batch=lambda _: projector.wake(),
-            on_presence=twin.presence,
-            batching=Batching(messages=settings.ingest.batch_messages, age_s=settings.ingest.batch_ms / 1000),
-        )
+        road = closing.enter_context(telemetry(settings, held, on_applied=applied, on_presence=twin.presence))
         status = Status(
-            subscriber=subscriber.status,
-            journal=journal,
-            projector=projector,
+            subscriber=road.line.status,
+            journal=road.journal,
+            projector=road.projector,
             points=points,
             facts=facts,
             custody=custody,
@@ -136,7 +98,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
 
         threads = Threads(stop)
         closing.callback(threads.join)
-        threads.start("projector", lambda stop: _follow(twin, projector, stop), projector.wake)
+        threads.start("projector", lambda stop: _follow(twin, road.projector, stop), road.projector.wake)
         threads.start("custody", custody.run)
         threads.start("claims", claims.run, claims.wake)
         threads.start("forecast", forecaster.run)
@@ -144,8 +106,8 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             custody.listen(anchor.wake)
             custody.listen(twin.touch)
             threads.start("anchoring", anchor.run, anchor.wake)
-        subscriber.start()
-        closing.callback(subscriber.close)
+        road.line.start()
+        closing.callback(road.line.close)
         yield Hub(view, custody)
         if threads.failed:
             raise UnavailableError(f"the hub stopped, because {threads.failed} failed; the log says why")
@@ -161,76 +123,6 @@ def _follow(twin: Twin, projector: Projector, stop: threading.Event) -> None:
             log.warning("twin.waiting", extra={"reason": str(exc)})
             stop.wait(1)
     projector.run(stop)
-
-
-class Threads:
-    """Threads that end together: one that fails says why and stops the rest."""
-
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
-        self._threads: list[threading.Thread] = []
-        self.failed = ""
-        self._wakes: list[Callable[[], object]] = []
-
-    def start(
-        self, name: str, run: Callable[[threading.Event], object], wake: Callable[[], object] = lambda: None
-    ) -> None:
-        """Run in a thread of this name; wake: makes it look at `stop`."""
-
-        def body() -> None:
-            try:
-                run(self._stop)
-            except Exception:
-                log.exception("thread.failed", extra={"which": name})
-                self.failed = name
-                self._stop.set()
-
-        self._wakes.append(wake)
-        self._threads.append(threading.Thread(target=body, name=name, daemon=True))
-        self._threads[-1].start()
-
-    def join(self) -> None:
-        """Stop them all and wait."""
-        self._stop.set()
-        for wake in self._wakes:
-            wake()
-        for thread in self._threads:
-            thread.join(15)
-            if thread.is_alive():
-                log.error("thread.stuck", extra={"which": thread.name})
-
-
-def _points(settings: Settings) -> TimeSeriesStore:
-    match settings.store:
-        case "duckdb":
-            return DuckDBStore(settings.data / "points.duckdb")
-        case "victoriametrics":
-            from tweeling.adapters.victoria import VictoriaMetricsStore
-
-            return VictoriaMetricsStore(settings.store_url)
-        case "memory":
-            return MemoryStore()
-
-
-def _clock(settings: Settings) -> Clock:
-    if settings.clock.speed == 1.0 and settings.clock.origin_real_ms == settings.clock.origin_sim_ms:
-        return SystemClock()
-    return ScaledClock(
-        origin_sim_ms=settings.clock.origin_sim_ms,
-        origin_real_ms=settings.clock.origin_real_ms,
-        speed=settings.clock.speed,
-    )
-
-
-def _address(settings: Settings) -> Address:
-    who = Credentials.load(settings.broker.credentials)
-    return Address(
-        host=settings.broker.host,
-        port=settings.broker.port,
-        client_id=who.client_id or settings.broker.client_id,
-        username=who.username,
-        password=who.password,
-    )
 
 
 def _partners(settings: Settings) -> Partners:

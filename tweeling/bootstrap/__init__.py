@@ -1,0 +1,7 @@
+"""The one place that joins services to adapters: a hub from its settings."""
+
+from tweeling.bootstrap.hub import Hub, hub
+from tweeling.bootstrap.readings import Stores, Telemetry, clock_of, stores, telemetry
+from tweeling.bootstrap.threads import Threads
+
+__all__ = ["Hub", "Stores", "Telemetry", "Threads", "clock_of", "hub", "stores", "telemetry"]

@@ -1,0 +1,163 @@
+"""The road of a reading: broker, ingest, journal, projections."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple, Protocol
+
+from tweeling.adapters import mqtt
+from tweeling.adapters.clock import ScaledClock, SystemClock
+from tweeling.adapters.duckdb import DuckDBStore
+from tweeling.adapters.journal import SqliteJournal
+from tweeling.adapters.memory import MemoryStore
+from tweeling.adapters.mqtt import Address, Batching, Subscriber, Workers
+from tweeling.adapters.mqtt.sessions import end_unwanted
+from tweeling.adapters.nats import Credentials
+from tweeling.adapters.sql.engine import Records, open_records
+from tweeling.adapters.sql.facts import SqlFacts
+from tweeling.config import Settings
+from tweeling.domain.now import NodeNow
+from tweeling.ports.clock import Clock
+from tweeling.ports.facts import Facts
+from tweeling.ports.timeseries import TimeSeriesStore
+from tweeling.services.ingest import Ingest, IngestSettings
+from tweeling.services.overload import Limits
+from tweeling.services.projection import Applied, Projector
+from tweeling.wire import topics
+
+
+class Stores(NamedTuple):
+    """A hub's open stores."""
+
+    points: TimeSeriesStore
+    records: Records
+    facts: Facts
+
+
+class Line(Protocol):
+    """What feeds the ingest: a subscriber in this process, or workers."""
+
+    def start(self) -> None:
+        """Connect, now or as soon as there is a broker."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the broker has granted the subscriptions; say whether it has."""
+        ...
+
+    def status(self) -> mqtt.Status:
+        """How it is, now."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is under way, and leave."""
+        ...
+
+
+class Telemetry(NamedTuple):
+    """The road, ready; `line.start()` opens it."""
+
+    journal: SqliteJournal
+    projector: Projector
+    ingest: Ingest
+    line: Line
+
+
+@contextmanager
+def stores(settings: Settings) -> Iterator[Stores]:
+    """Open a hub's stores, and close them."""
+    with ExitStack() as closing:
+        points = _points(settings)
+        closing.callback(points.close)
+        url = settings.records.get_secret_value() if settings.records else f"sqlite:///{settings.data / 'records.db'}"
+        records = open_records(url)
+        closing.callback(records.close)
+        yield Stores(points, records, SqlFacts(records))
+
+
+@contextmanager
+def telemetry(
+    settings: Settings,
+    held: Stores,
+    *,
+    on_applied: Callable[[Applied], None] = lambda _: None,
+    on_presence: Callable[[NodeNow], None] = lambda _: None,
+) -> Iterator[Telemetry]:
+    """Open the journal and join the road; whoever uses it starts the line, and runs the projector."""
+    with ExitStack() as closing:
+        journal = SqliteJournal(settings.data / "journal.db", late_ms=round(settings.ingest.historical_after_s * 1000))
+        closing.callback(journal.close)
+        projector = Projector(journal, held.points, held.facts, on_applied)
+        limits = Limits(
+            sustained=settings.ingest.node_rate, burst=settings.ingest.node_burst, rate=settings.ingest.backlog_rate
+        )
+        ingest = Ingest(journal, clock_of(settings), IngestSettings(skew_ms=_skew_ms(settings), limits=limits))
+        line = _line(settings, ingest, wake=projector.wake, on_presence=on_presence)
+        yield Telemetry(journal, projector, ingest, line)
+
+
+def clock_of(settings: Settings) -> Clock:
+    """The time that readings carry."""
+    if settings.clock.speed == 1.0 and settings.clock.origin_real_ms == settings.clock.origin_sim_ms:
+        return SystemClock()
+    return ScaledClock(
+        origin_sim_ms=settings.clock.origin_sim_ms,
+        origin_real_ms=settings.clock.origin_real_ms,
+        speed=settings.clock.speed,
+    )
+
+
+def _line(
+    settings: Settings, ingest: Ingest, *, wake: Callable[[], None], on_presence: Callable[[NodeNow], None]
+) -> Line:
+    address = _address(settings)
+    batching = Batching(messages=settings.ingest.batch_messages, age_s=settings.ingest.batch_ms / 1000)
+    ids = settings.data / "mqtt-sessions.json"
+    if not settings.ingest.shards:
+        end_unwanted(ids, address, [address.client_id])
+        return Subscriber(address, ingest, on_batch=lambda _: wake(), on_presence=on_presence, batching=batching)
+    tasks = []
+    for patterns in settings.ingest.shards:
+        # Other nodes, another session: a broker keeps subscriptions with a session, also those that nobody wants now.
+        name = hashlib.sha256(" ".join(sorted(patterns)).encode()).hexdigest()[:12]
+        tasks.append(
+            mqtt.Task(
+                address=address.renamed(f"{address.client_id}-{name}"),
+                filters=tuple(each for pattern in patterns for each in topics.of_nodes(pattern)),
+                batching=batching,
+                clock=clock_of(settings),
+                skew_ms=_skew_ms(settings),
+            )
+        )
+    end_unwanted(ids, address, [task.address.client_id for task in tasks])
+    return Workers(tasks, ingest, on_batch=lambda _: wake(), on_presence=on_presence)
+
+
+def _skew_ms(settings: Settings) -> int:
+    return round(settings.ingest.skew_s * 1000)
+
+
+def _points(settings: Settings) -> TimeSeriesStore:
+    match settings.store:
+        case "duckdb":
+            return DuckDBStore(settings.data / "points.duckdb")
+        case "victoriametrics":
+            from tweeling.adapters.victoria import VictoriaMetricsStore
+
+            return VictoriaMetricsStore(settings.store_url)
+        case "memory":
+            return MemoryStore()
+
+
+def _address(settings: Settings) -> Address:
+    who = Credentials.load(settings.broker.credentials)
+    return Address(
+        host=settings.broker.host,
+        port=settings.broker.port,
+        client_id=who.client_id or settings.broker.client_id,
+        username=who.username,
+        password=who.password,
+        protocol=mqtt.Protocol(settings.broker.protocol),
+    )
