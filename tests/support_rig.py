@@ -52,6 +52,10 @@ class Edge:
         """How many samples wait in the outbox."""
         return self._ask("SELECT count(*) FROM reading")
 
+    def acknowledged(self) -> int:
+        """How many samples the agent was told are committed."""
+        return self._ask("SELECT sum(committed) FROM source")
+
     def durable(self) -> int:
         """How many samples were ever durable in the outbox."""
         return self._ask("SELECT last FROM outbox")
@@ -82,6 +86,7 @@ class Rig:
         agents: one for every node, or none where a test speaks for the nodes itself.
         """
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.files = BrokerFiles(broker, folder / "broker", nodes, plain=plain)
         self.broker = Program(broker, self.files.argv, ready=self.files.ready, log=folder / "broker.log")
         self.store: Program | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support_broker import until
 
-_TAIL = 25
+_TAIL, _WIDTH = 25, 240
 
 
 class Program:
@@ -92,7 +92,7 @@ class Program:
 
     def tail(self) -> str:
         """The end of its log."""
-        shown = self.lines(all_lives=True)[-_TAIL:] if self.log.exists() else []
+        shown = [line[:_WIDTH] for line in self.lines(all_lives=True)[-_TAIL:]] if self.log.exists() else []
         return "\n".join([f"--- {self.name}, life {self.lives}, {'up' if self.running else 'down'}", *shown])
 
     def calls(self) -> int:
@@ -106,6 +106,10 @@ class Program:
     def resident_mb(self) -> float:
         """Resident memory of the process and of whatever it has started."""
         return sum(_resident_kb(pid) for pid in _members(self.pid)) / 1024
+
+    def children(self) -> list[int]:
+        """Processes that it has started and that live."""
+        return [pid for pid in _members(self.pid) if pid != self.pid]
 
     def remains(self) -> list[int]:
         """Processes of its sessions that live though it does not."""

@@ -12,9 +12,13 @@ from support_rig_kills import Killer, plan
 NODES = [Node("H1", "gw1"), Node("H2", "gw1")]
 
 
-def survive(folder: Path, broker: str, store: str, seed: int, points: int) -> None:
+WORKERS = {"ingest": {"shards": [["H1/+"], ["H2/+"]]}}
+
+
+def survive(folder: Path, broker: str, store: str, seed: int, points: int, *, workers: bool) -> None:
     victims = ["edge", "broker", "hub", *(["store"] if store == "victoriametrics" else [])]
-    with rig(folder, broker=broker, store=store, nodes=NODES) as made:
+    victims += ["worker"] if workers else []
+    with rig(folder, broker=broker, store=store, nodes=NODES, settings=WORKERS if workers else {}) as made:
         for number, edge in enumerate(made.edges):
             edge.write([simulate(seed=seed + number)], clock=fast_clock(50_000))
         made.start()
@@ -26,9 +30,14 @@ def survive(folder: Path, broker: str, store: str, seed: int, points: int) -> No
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("broker", "store", "seed"), [("nats", "duckdb", 11), ("mosquitto", "victoriametrics", 12)])
-def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, broker: str, store: str, seed: int) -> None:
-    survive(tmp_path, broker, store, seed, 6)
+@pytest.mark.parametrize(
+    ("broker", "store", "seed", "workers"),
+    [("nats", "duckdb", 11, False), ("mosquitto", "victoriametrics", 12, True)],
+)
+def test_kills_lose_nothing_and_double_nothing(
+    tmp_path: Path, broker: str, store: str, seed: int, workers: bool
+) -> None:
+    survive(tmp_path, broker, store, seed, 6, workers=workers)
 
 
 @pytest.mark.slow
@@ -36,4 +45,4 @@ def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, broker: str, stor
 @pytest.mark.parametrize("seed", range(101, 106))
 @pytest.mark.parametrize(("broker", "store"), [("nats", "victoriametrics"), ("mosquitto", "duckdb")])
 def test_two_hundred_kills_lose_nothing_and_double_nothing(tmp_path: Path, broker: str, store: str, seed: int) -> None:
-    survive(tmp_path, broker, store, seed, 20)
+    survive(tmp_path, broker, store, seed, 20, workers=seed % 2 == 0)
