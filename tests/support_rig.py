@@ -76,12 +76,14 @@ class Rig:
         store: str = "duckdb",
         hub: Sequence[str | Path] = _HUB,
         hub_env: Mapping[str, str] | None = None,
+        edge_env: Mapping[str, str] | None = None,
         data: Path | None = None,
+        store_data: Path | None = None,
         settings: Mapping[str, Table] | None = None,
         plain: bool = False,
         agents: bool = True,
     ) -> None:
-        """hub: the command that runs it, without its configuration; data: its folder, where that is elsewhere.
+        """hub: the command that runs it, without its configuration; data, store_data: folders that are elsewhere.
 
         agents: one for every node, or none where a test speaks for the nodes itself.
         """
@@ -93,7 +95,7 @@ class Rig:
         self.store_url: str | None = None
         if store == "victoriametrics":
             self.store_url = f"http://127.0.0.1:{free_port()}"
-            self.store = _victoria(folder, self.store_url)
+            self.store = _victoria(store_data or folder / "victoria", folder / "victoria.log", self.store_url)
         self.installation = write_hub(
             data or folder / "hub", self.files, port=free_port(), store_url=self.store_url, tables=settings
         )
@@ -101,7 +103,7 @@ class Rig:
             "hub", [*hub, self.installation.config], ready="hub.ready", log=folder / "hub.log", env=hub_env
         )
         (folder / "edge").mkdir()
-        self.edges = [Edge(node, folder / "edge", self.files) for node in nodes if agents]
+        self.edges = [Edge(node, folder / "edge", self.files, edge_env) for node in nodes if agents]
         self.guard = Guard(self.programs)
 
     @property
@@ -232,14 +234,14 @@ def peek(path: Path, query: str, *values: object) -> int:
         raise
 
 
-def _victoria(folder: Path, url: str) -> Program:
+def _victoria(data: Path, log: Path, url: str) -> Program:
     argv = [
         need("victoria-metrics"),
-        f"-storageDataPath={folder / 'victoria'}",
+        f"-storageDataPath={data}",
         f"-httpListenAddr={url.removeprefix('http://')}",
         "-retentionPeriod=100y",
         "-dedup.minScrapeInterval=1ms",
         "-search.latencyOffset=0s",
         "-memory.allowedBytes=128MB",
     ]
-    return Program("victoria-metrics", argv, ready="started VictoriaMetrics", log=folder / "victoria.log")
+    return Program("victoria-metrics", argv, ready="started VictoriaMetrics", log=log)

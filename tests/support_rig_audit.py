@@ -24,10 +24,14 @@ from tweeling.domain.telemetry import Movement
 from tweeling.ports.journal import Batch, NodeEpoch, Settled
 from tweeling.ports.timeseries import TimeSeriesStore
 from tweeling.simulation import Load, Simulator
+from tweeling.wire import topics
+from tweeling.wire.envelope import decode
+from tweeling.wire.ranges import SeqSet
 
 FSCK = False
 """Whether `tweeling fsck` exists."""
 
+_FAR_MS = 2**46  # later than any reading of a test
 _ALL_TIME = {"start_ms": 0, "end_ms": 2**53}
 
 
@@ -57,7 +61,6 @@ class Truth:
     readings: Counter[Reading] = field(default_factory=Counter)
     weighings: Counter[Weighing] = field(default_factory=Counter)
     samples: Counter[str] = field(default_factory=Counter)  # by node
-    unsettled: int = 0
 
     def add(self, node: str, readings: Iterable[Reading], weighings: Iterable[Weighing] = ()) -> None:
         """Count more of a node's."""
@@ -65,6 +68,12 @@ class Truth:
         self.readings.update(readings)
         self.weighings.update(weighings)
         self.samples[node] += self.readings.total() + self.weighings.total() - before
+
+    def without(self, other: Truth) -> Truth:
+        """What is left without some that are all in it."""
+        assert other.readings <= self.readings
+        assert other.weighings <= self.weighings
+        return Truth(self.readings - other.readings, self.weighings - other.weighings, self.samples - other.samples)
 
 
 def truth_of(edges: Sequence[Edge]) -> Truth:
@@ -93,32 +102,61 @@ def recorded(file: Path, hub: str) -> Iterator[Reading]:
             yield Reading(f"{hub}/{row['sensor']}/fillingLevel", round(float(row["time"]) * 1000), float(row["value"]))
 
 
+def refused_of(rig: Rig) -> Truth:
+    """What was refused, read from the bytes in quarantine; the hub is stopped."""
+    truth = Truth()
+    with closing(SqliteJournal(rig.journal)) as journal:
+        seen: set[tuple[NodeEpoch, int]] = set()
+        for row in journal.quarantine(2**31):
+            assert row.suspect.reason
+            topic = topics.parse(row.suspect.topic)
+            came = decode(topic, row.suspect.payload, now_ms=_FAR_MS, skew_ms=0)
+            who = NodeEpoch(came.hub, came.node, came.epoch)
+            mine = {seq for seq in came.accepted & journal.settled(who).refused if (who, seq) not in seen}
+            seen |= {(who, seq) for seq in mine}
+            rows = zip(came.seqs, came.names, came.times, came.values, strict=True)
+            truth.add(
+                came.hub,
+                [Reading(f"{came.hub}/{name}", at, value) for seq, name, at, value in rows if seq in mine],
+                [_weighing(each) for each in came.movements if each.identity.seq in mine],
+            )
+    return truth
+
+
 def audit(
-    rig: Rig, truth: Truth, *, settled: Mapping[NodeEpoch, Settled] | None = None, quarantined: bool = False
+    rig: Rig,
+    truth: Truth,
+    *,
+    refused: Truth | None = None,
+    settled: Mapping[NodeEpoch, Settled] | None = None,
+    quarantined: bool = False,
 ) -> None:
     """Compare everything at rest with the truth. Agents and hub are stopped; the store is up.
 
-    settled: what the journal must know of nodes without an agent. quarantined: whether anything may be in quarantine.
+    refused: what agents were told is refused, beside the truth. settled: what the journal must know of nodes without an
+    agent. quarantined: whether anything may be in quarantine.
     """
+    refused = refused or Truth()
     for edge in rig.edges:
-        _check_outbox(edge, truth.samples[edge.node.hub])
+        _check_outbox(edge, truth.samples[edge.node.hub], refused.samples[edge.node.hub])
     _check_files(rig)
     with closing(SqliteJournal(rig.journal)) as journal:
         counts = journal.counts()
         for edge in rig.edges:
-            _check_ranges(edge, journal.settled(NodeEpoch(*edge.node, _epoch(edge.outbox))))
+            known = journal.settled(NodeEpoch(*edge.node, _epoch(edge.outbox)))
+            _check_ranges(edge, known, refused.samples[edge.node.hub])
         for node, expected in (settled or {}).items():
             assert journal.settled(node) == expected, node
         batches = list(_batches(journal))
     readings = Counter(Reading(*row) for batch in batches for row in _points(batch))
+    movements = Counter(_weighing(row) for batch in batches for row in batch.movements)
     _same("readings in the journal", readings, truth.readings)
-    _same(
-        "weighings in the journal",
-        Counter(_weighing(row) for batch in batches for row in batch.movements),
-        truth.weighings,
-    )
+    _same("weighings in the journal", movements, truth.weighings)
     assert (counts["readings"], counts["movements"]) == (truth.readings.total(), truth.weighings.total())
-    assert quarantined or (counts["quarantined"], counts["refused"], counts["dropped"]) == (0, 0, 0)
+    if not quarantined:
+        expected_counts = (0, 0) if not refused.samples else (counts["quarantined"], refused.samples.total())
+        assert (counts["quarantined"], counts["refused"]) == expected_counts
+    assert counts["dropped"] == 0
     _check_facts(rig, truth)
     with _open_store(rig) as store:
         check_store(store, truth)
@@ -150,14 +188,12 @@ def check_database(path: Path) -> None:
         assert db.execute("PRAGMA foreign_key_check").fetchall() == [], path
 
 
-def _check_outbox(edge: Edge, samples: int) -> None:
+def _check_outbox(edge: Edge, committed: int, refused: int) -> None:
     check_database(edge.outbox)
-    assert (edge.held(), edge.durable()) == (0, samples), f"{edge.program.name}: held, and numbers given"
+    assert (edge.held(), edge.durable()) == (0, committed + refused), f"{edge.program.name}: held, and numbers given"
     with closing(sqlite3.connect(edge.outbox)) as db:
-        queued, committed, refused, dropped = db.execute(
-            "SELECT sum(queued), sum(committed), sum(refused), sum(dropped) FROM source"
-        ).fetchone()
-        assert (queued, committed, refused, dropped) == (samples, samples, 0, 0), edge.program.name
+        counts = db.execute("SELECT sum(queued), sum(committed), sum(refused), sum(dropped) FROM source").fetchone()
+        assert counts == (committed + refused, committed, refused, 0), edge.program.name
         assert db.execute("SELECT count(*) FROM dropped").fetchone() == (0,)
 
 
@@ -166,9 +202,10 @@ def _check_files(rig: Rig) -> None:
         check_database(path)
 
 
-def _check_ranges(edge: Edge, settled: Settled) -> None:
-    assert settled.committed.ranges == ((1, edge.durable()),), f"{edge.program.name}: a hole in {settled.committed}"
-    assert not settled.refused, settled.refused
+def _check_ranges(edge: Edge, settled: Settled, refused: int) -> None:
+    whole = SeqSet(((1, edge.durable()),))
+    assert settled.committed | settled.refused == whole, f"{edge.program.name}: {whole - settled.committed} are missing"
+    assert (len(settled.refused), len(settled.refused & settled.committed)) == (refused, 0)
     assert not settled.dropped, settled.dropped
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support_broker import until
 from support_rig import Node, Rig, fast_clock, rig, simulate
 from support_rig_audit import audit, truth_of
@@ -20,7 +21,6 @@ def load(made: Rig) -> None:
 
 
 def acknowledged(made: Rig) -> int:
-    """Samples that the agents were told are committed."""
     return sum(edge.acknowledged() for edge in made.edges)
 
 
@@ -32,8 +32,7 @@ def test_a_full_disk_stops_commits_and_acknowledgements_and_costs_nothing(tmp_pa
         load(made)
         disk.fill()
         made.hub.wait_line("journal.lost")
-        committed = made.progress()
-        held = made.held()
+        committed, held = made.progress(), made.held()
         until(lambda: made.held() >= held + 1000, "the agents keep what nobody takes", seconds=60)
         assert made.progress() == committed
         assert acknowledged(made) <= committed
@@ -41,4 +40,28 @@ def test_a_full_disk_stops_commits_and_acknowledgements_and_costs_nothing(tmp_pa
         made.hub.wait_line("journal.back")
         made.finish()
         assert (made.hub.said("journal.lost"), made.hub.said("journal.back")) == (1, 1)
+        audit(made, truth_of(made.edges))
+
+
+@pytest.mark.parametrize("store", ["duckdb", "victoriametrics"])
+def test_a_full_disk_under_the_store_delays_answers_and_no_acknowledgement(tmp_path: Path, store: str) -> None:
+    with (
+        small_disk(tmp_path / "disk", 40) as disk,
+        rig(tmp_path / "rig", broker="mosquitto", nodes=NODES, store=store, store_data=disk.path / "victoria") as made,
+    ):
+        if store == "duckdb":  # the file alone lies on the small disk
+            file = made.installation.folder / "points.duckdb"
+            file.symlink_to(disk.path / file.name)
+            file.with_suffix(".duckdb.wal").symlink_to(disk.path / "points.duckdb.wal")
+        load(made)
+        disk.fill()
+        made.hub.wait_line("store.lost")
+        goal = made.progress() + 1000
+        until(lambda: made.progress() >= goal, "readings are committed all the same", seconds=60)
+        until(lambda: acknowledged(made) >= goal, "and acknowledged", seconds=60)
+        disk.relieve()
+        made.start()  # a server that gave up for want of room is started again, as a service manager would
+        made.hub.wait_line("store.back")
+        made.finish()
+        assert made.hub.said("store.lost") == 1
         audit(made, truth_of(made.edges))
