@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from support_broker import until
 
@@ -30,6 +31,12 @@ class Program:
         self._process: subprocess.Popen[bytes] | None = None
         self._sessions: list[int] = []
         self._began = 0  # where in the log this life starts
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     @property
     def pid(self) -> int:

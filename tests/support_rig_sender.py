@@ -1,14 +1,16 @@
 """Nodes that speak the wire format by themselves, as processes: `python support_rig_sender.py ORDER.json`.
 
 An order is one JSON object: address and credentials, hub, node, epoch, and what to send. Its answer is another, on
-standard output. `flood` sends at its own pace and heeds nobody; `lockstep` sends the next when the hub has settled an
-earlier one, as an agent does, with something else of its own behind each.
+standard output. `flood` sends at its own pace and heeds nobody; `steady` sends now and then; both listen until they
+are asked to end. `lockstep` sends the next when the hub has settled an earlier one, as an agent does, with something
+else of its own behind each.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+import signal
 import socket
 import sys
 import threading
@@ -25,7 +27,6 @@ from tweeling.wire.ack import Ack
 from tweeling.wire.topics import Channel, Topic
 
 _PATIENCE_S = 5.0  # after so long without the hub's word an agent sends again
-_LINE = 65_000  # messages that paho may hold: more would change packet ids under way
 
 
 class RawNode:
@@ -83,13 +84,14 @@ def value_of(seq: int) -> float:
 
 
 class Settling:
-    """What a node still waits for, and how long it waited for the rest."""
+    """What a node still waits for, and how long (seconds) it waited for the rest."""
 
     def __init__(self) -> None:
-        self.waits: list[float] = []
+        self.waits: dict[int, float] = {}
         self.retry_after = 0.0  # the most that was ever asked
         self.rate = 0.0  # the least that was ever granted; 0 while there was no limit
         self._since: dict[int, float] = {}
+        self._repeated: dict[int, float] = {}
         self._changed = threading.Condition()
 
     def sent(self, seq: int) -> None:
@@ -106,8 +108,16 @@ class Settling:
             for first, last in ack.committed:
                 for seq in range(first, last + 1):
                     if (since := self._since.pop(seq, None)) is not None:
-                        self.waits.append(now - since)
+                        self.waits[seq] = now - since
             self._changed.notify_all()
+
+    def overdue(self) -> list[int]:
+        """What the hub has been silent about for too long; each is named once in such a while."""
+        now = time.monotonic()
+        with self._changed:
+            late = [seq for seq in self._since if now - self._repeated.get(seq, self._since[seq]) > _PATIENCE_S]
+            self._repeated.update(dict.fromkeys(late, now))
+        return late
 
     def room(self, window: int) -> list[int]:
         """Wait until fewer than `window` are unsettled; return what should be sent again, if that took too long."""
@@ -118,7 +128,8 @@ class Settling:
 
 
 def flood(order: dict[str, Any]) -> dict[str, Any]:
-    """Send `count` readings at `per_s`, whatever the hub says; then listen until the broker has them all."""
+    """Send `count` readings at `per_s`, whatever the hub says, and listen until asked to end."""
+    end = _asked_to_end()
     told = Settling()
     node = RawNode(order, heard=told.heard)
     count, per_s, begin_ms = order["count"], order["per_s"], order["begin_ms"]
@@ -134,15 +145,33 @@ def flood(order: dict[str, Any]) -> dict[str, Any]:
             info.wait_for_publish(60)
     info.wait_for_publish(60)
     seconds = time.monotonic() - began
-    print(json.dumps({"sent": count}), flush=True)  # noqa: T201 -- the flood is over
-    sys.stdin.readline()
+    _say({"sent": count, "seconds": seconds})
+    end.wait()
     node.close()
+    return {"committed": len(told.waits), "retry_after": told.retry_after, "rate": told.rate}
+
+
+def steady(order: dict[str, Any]) -> dict[str, Any]:
+    """Send a reading of now every `every_s` on each of `nodes`, again when the hub is silent, until asked to end."""
+    end = _asked_to_end()
+    tolds = [Settling() for _ in order["nodes"]]
+    nodes = [RawNode(order | each, heard=told.heard) for each, told in zip(order["nodes"], tolds, strict=True)]
+    sent: list[dict[int, int]] = [{} for _ in nodes]
+    _say({"steady": len(nodes)})
+    while not end.wait(order["every_s"]):
+        for node, told, times in zip(nodes, tolds, sent, strict=True):
+            seq = len(times) + 1
+            times[seq] = time.time_ns() // 1_000_000
+            told.sent(seq)
+            for each in [seq, *told.overdue()]:
+                node.publish(node.reading(each, times[each]))
+    for node, told, times in zip(nodes, tolds, sent, strict=True):
+        while late := told.room(1):
+            for each in late:
+                node.publish(node.reading(each, times[each]))
+        node.close()
     return {
-        "sent": count,
-        "seconds": seconds,
-        "committed": len(told.waits),
-        "retry_after": told.retry_after,
-        "rate": told.rate,
+        "nodes": [[(at, told.waits[seq]) for seq, at in times.items()] for told, times in zip(tolds, sent, strict=True)]
     }
 
 
@@ -169,7 +198,7 @@ def lockstep(order: dict[str, Any]) -> dict[str, Any]:
     again(1)
     seconds = time.monotonic() - began
     node.close()
-    return {"seconds": seconds, "waits": told.waits, "retry_after": told.retry_after, "rate": told.rate}
+    return {"seconds": seconds, "retry_after": told.retry_after, "rate": told.rate}
 
 
 def malformed(seed: int, hub: str, node: str) -> Callable[[int], bytes]:
@@ -212,8 +241,18 @@ def _companion(order: dict[str, Any], node: RawNode) -> Callable[[int], bytes] |
 def main(path: str) -> None:
     """Carry an order out."""
     order = json.loads(Path(path).read_text())
-    answer = {"flood": flood, "lockstep": lockstep}[order["what"]](order)
-    print(json.dumps(answer), flush=True)  # noqa: T201 -- the answer
+    _say({"flood": flood, "steady": steady, "lockstep": lockstep}[order["what"]](order))
+
+
+def _asked_to_end() -> threading.Event:
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    return asked
+
+
+def _say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import bisect
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +12,7 @@ from support_broker import until
 from support_rig import Edge, Node, Rig, recording, replay, rig, simulate
 from support_rig_audit import audit, truth_of
 from support_rig_program import Program
-
-from tweeling.cli.client import HubClient
-from tweeling.errors import UnavailableError
+from support_rig_watch import Watcher
 
 EVERY_MS = 200  # a live reading of each zone
 GOAL_PER_S = 2000
@@ -38,39 +34,6 @@ class Drain(NamedTuple):
     def __str__(self) -> str:
         rate = f"{self.messages:,} messages in {self.seconds:.1f} s = {self.per_s:,.0f}/s"
         return f"{rate}, news shown after {self.slowest_s:.2f} s at most"
-
-
-class Watcher:
-    """Asks the hub all the time what its newest reading of a zone is."""
-
-    def __init__(self, rig: Rig) -> None:
-        self._rig = rig
-        self._seen: list[tuple[float, int]] = []  # when asked, and the newest reading's time
-        self.newest = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def slowest_s(self, begin: float, end: float) -> float:
-        """The longest wait among readings made between two moments (seconds since 1970)."""
-        shown = [newest for _, newest in self._seen]
-        made = range(-(-round(begin * 1000) // EVERY_MS) * EVERY_MS, round(end * 1000), EVERY_MS)
-        assert len(made) > 3, "too short a drain to judge"
-        return max(self._seen[bisect.bisect_left(shown, at)][0] - at / 1000 for at in made)
-
-    def _watch(self) -> None:
-        with HubClient(self._rig.installation.folder) as client:
-            while not self._stop.wait(0.05):
-                try:
-                    things = client.things()
-                except UnavailableError:
-                    continue
-                self.newest = max([self.newest, *(row["time_ms"] for row in things if row["thing"] == ZONE)])
-                self._seen.append((time.time(), self.newest))
 
 
 def starve(folder: Path, broker: str, down: str, rows: int) -> Drain:
@@ -98,17 +61,16 @@ def starve(folder: Path, broker: str, down: str, rows: int) -> Drain:
 
 def _drain(made: Rig, edge: Edge, returning: Program, sign: str) -> Drain:
     before = edge.held()
-    watcher = Watcher(made)
-    try:
+    with Watcher(made.installation.folder, [ZONE], made.hub) as watcher:
         made.start()
         returning.wait_line(sign)
         begin = time.time()
         until(lambda: edge.held() < 100, "the backlog is drained", seconds=600)
         end = time.time()
-        until(lambda: watcher.newest >= end * 1000, "the last news of the drain are shown")
-    finally:
-        watcher.close()
-    return Drain(before, end - begin, watcher.slowest_s(begin, end))
+        until(lambda: watcher.newest[ZONE] >= end * 1000, "the last news of the drain are shown")
+        made_ms = range(-(-round(begin * 1000) // EVERY_MS) * EVERY_MS, round(end * 1000), EVERY_MS)
+        slowest = max(watcher.waits_s(ZONE, made_ms))
+    return Drain(before, end - begin, slowest)
 
 
 @pytest.mark.parametrize("down", ["hub", "broker"])

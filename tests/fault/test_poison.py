@@ -33,12 +33,10 @@ def send(made: Rig, behind: str, number: int, count: int) -> float:
     path = made.folder / f"{behind}.json"
     path.write_text(json.dumps(order))
     sender = Path(__file__).parent.parent / "support_rig_sender.py"
-    program = Program(behind, [sys.executable, sender, path], ready='"seconds"', log=path.with_suffix(".log"))
-    try:
-        program.start()
+    argv = [sys.executable, sender, path]
+    with Program(behind, argv, ready='"seconds"', log=path.with_suffix(".log")) as program:
+        program.start(wait=False)
         return count / float(json.loads(program.wait_line('"seconds"', seconds=600))["seconds"])
-    finally:
-        program.end()
 
 
 def poison(folder: Path, broker: str, count: int) -> float:
