@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-faults check fmt setup setup-dev chain servers contracts constraints dist clean
+.PHONY: help demo test test-all test-faults bench check fmt setup setup-dev chain servers contracts constraints dist clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -26,6 +26,10 @@ test-all: setup-dev chain servers ## run the long tests too
 
 test-faults: setup-dev chain servers ## kill, flood, starve and mislead every part; takes an hour
 	@$(BIN)/python -m pytest tests/fault $(ARGS)
+
+bench: setup-dev servers ## measure ingest and edge, beside the machine's own limits
+	@$(BIN)/tweeling bench ingest $(ARGS)
+	@$(BIN)/tweeling bench edge $(ARGS)
 
 check: setup-dev ## format, lint, types, layers, spelling
 	@$(BIN)/ruff format --check .

@@ -90,6 +90,7 @@ class Broker:
         self.server = server
         self.host = "127.0.0.1"
         self.port = port
+        self.protocol = "auto"  # what a hub is told to speak
         self.config = config
         self.directory = directory
         self._client_id = f"hub-{secrets.token_hex(8)}"

@@ -15,8 +15,9 @@ from tweeling import __version__
 from tweeling.errors import ConfigError, TweelingError
 from tweeling_edge import config as configuration
 from tweeling_edge import logs, outbox_file, outbox_store
+from tweeling_edge.bench import commands as bench_commands
 from tweeling_edge.clock import system_ms
-from tweeling_edge.config import Config, ReplaySettings
+from tweeling_edge.config import ReplaySettings
 from tweeling_edge.outbox_store import Quota
 
 
@@ -25,8 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     logs.to_stderr()
     try:
-        config = configuration.load(arguments.config)
-        code: int = arguments.command(config, arguments)
+        code: int = arguments.command(arguments)
     except TweelingError as exc:
         sys.stderr.write(f"tweeling-edge: {exc}\n")
         return exc.exit_code
@@ -69,19 +69,22 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--again", action="store_true", help="play it again, even what was played before")
     replay.add_argument("--json", action="store_true", help="one JSON object")
     replay.set_defaults(command=_replay)
+
+    bench_commands.add(commands)
     return parser
 
 
-def _run(config: Config, _: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     from tweeling_edge.runtime import Runtime
 
-    with Runtime(config) as runtime:
+    with Runtime(configuration.load(arguments.config)) as runtime:
         _stop_on_signals(runtime.stop)
         runtime.run()
     return 0
 
 
-def _status(config: Config, arguments: argparse.Namespace) -> int:
+def _status(arguments: argparse.Namespace) -> int:
+    config = configuration.load(arguments.config)
     path, now_ms = config.outbox.path, system_ms()
     quota = Quota.of(config.outbox.max_mb, config.outbox.max_rows)
     answer: dict[str, Any] = {"outbox": str(path), "exists": path.exists(), "running": outbox_file.is_held(path)}
@@ -119,11 +122,11 @@ def _look(path: Path) -> outbox_store.Stats:
             connection.close()
 
 
-def _replay(config: Config, arguments: argparse.Namespace) -> int:
+def _replay(arguments: argparse.Namespace) -> int:
     from tweeling_edge.drivers.replay import Place
     from tweeling_edge.runtime import Runtime
 
-    settings = _replay_settings(arguments)
+    config, settings = configuration.load(arguments.config), _replay_settings(arguments)
     with Runtime(config, [settings]) as runtime:
         name = runtime.drivers[0].name
         if arguments.again:

@@ -48,6 +48,9 @@ class Broker(_Section):
     keepalive_s: int = Field(
         30, ge=5, le=3600, description="seconds of silence after which the line is tested, 5..3600"
     )
+    protocol: Literal["auto", "3.1.1", "5"] = Field(
+        "auto", description='the version of MQTT: "3.1.1", "5", or "auto" (5 where the broker speaks it)'
+    )
     tls: Tls | None = Field(None, description="a table [broker.tls]; required off this machine")
     allow_plaintext: bool = Field(default=False, description="true only on a network you trust as this machine")
 

@@ -1,7 +1,8 @@
 """The outbox: what is put here is durable, has its seq, and stays until the hub has settled it.
 
 One thread writes. Whatever waits when it is free goes into one transaction (at most 100 samples and then the next), so
-that many writers share a sync and a lone one waits for its own only.
+that many writers share a sync and a lone one waits for its own only. Deletions are in no hurry: they share the next
+transaction, and have one of their own only where none comes.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from tweeling.errors import TweelingError, UnavailableError
@@ -27,6 +30,7 @@ from tweeling_edge.sample import Row, Sample, is_weighing, to_body
 log = logging.getLogger("tweeling_edge.outbox")
 
 GROUP = 100
+LATER_S = 0.1  # deletions wait for company no longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,22 @@ class Failed:
 
 Notice = Queued | Dropped | Renewed | Settled | Failed
 Job = Callable[[], list[Notice]]
+
+
+class _Signal(Enum):
+    """What is no job: there are deletions, or no more jobs."""
+
+    LATER = 1
+    END = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A job, how many samples it keeps, and who waits for it."""
+
+    job: Job
+    weight: int
+    done: Future[None]
 
 
 class Outbox:
@@ -63,7 +83,7 @@ class Outbox:
         self._new_epoch = new_epoch
         self._listen = listen
         self._owed: deque[tuple[str, SeqSet, SeqSet]] = deque()  # deletions; a full disk only delays them
-        self._jobs: queue.SimpleQueue[tuple[int, Job, Future[None]] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[_Task | _Signal] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._broken: TweelingError | None = None
         self._closed = False
@@ -142,8 +162,9 @@ class Outbox:
 
     def settle(self, epoch: str, committed: SeqSet, refused: SeqSet) -> None:
         """Delete what the hub has settled, soon; a crash before that only causes a repeat."""
-        self._owed.append((epoch, committed, refused))
-        self._submit(list)
+        if self._broken is None:
+            self._owed.append((epoch, committed, refused))
+            self._tasks.put(_Signal.LATER)
 
     def drop(self, epoch: str, seqs: SeqSet, reason: str) -> None:
         """Give samples up, soon, and tell the agent."""
@@ -185,7 +206,7 @@ class Outbox:
         if self._closed:
             return
         self._closed = True
-        self._jobs.put(None)
+        self._tasks.put(_Signal.END)
         self._thread.join()
         self._files.close()
 
@@ -198,7 +219,7 @@ class Outbox:
         elif self._closed:
             done.set_exception(UnavailableError("outbox: closed"))
         else:
-            self._jobs.put((weight, job, done))
+            self._tasks.put(_Task(job, weight, done))
         return done
 
     def _dropped(self, drops: list[Drop]) -> list[Notice]:
@@ -206,23 +227,26 @@ class Outbox:
 
     def _write(self) -> None:
         last = False
-        while not last and (first := self._jobs.get()) is not None:
-            group, last = self._group(first)
+        while not last:
+            tasks, last = self._group()
+            if not tasks and not self._owed:
+                continue
             try:
-                notices = self._commit([job for _, job, _ in group])
+                notices = self._commit([task.job for task in tasks])
             except UnavailableError as exc:
-                self._refuse(group, exc)
+                self._refuse(tasks, exc)
                 continue
             except Exception as exc:
                 log.exception("outbox.broken")
                 self._broken = exc if isinstance(exc, TweelingError) else TweelingError(f"outbox: {exc}")
+                self._owed.clear()
                 self._listen(Failed(str(self._broken)))
-                self._refuse(group, self._broken)
+                self._refuse(tasks, self._broken)
                 continue
             for notice in _merged(notices):
                 self._listen(notice)
-            for _, _, done in group:
-                done.set_result(None)
+            for task in tasks:
+                task.done.set_result(None)
             self.wake()
 
     def _commit(self, jobs: list[Job]) -> list[Notice]:
@@ -238,24 +262,31 @@ class Outbox:
             self._owed.popleft()
         return notices
 
-    def _group(self, first: tuple[int, Job, Future[None]]) -> tuple[list[tuple[int, Job, Future[None]]], bool]:
-        """What waits, up to a group's weight, and whether it is the last."""
-        group = [first]
-        weight = first[0]
+    def _group(self) -> tuple[list[_Task], bool]:
+        """Wait for a task; return what waits with it, up to a group's weight, and whether there will be no more."""
+        tasks: list[_Task] = []
+        weight = 0
+        give_up_at = time.monotonic() + LATER_S if self._owed else None
         while weight < GROUP:
             try:
-                item = self._jobs.get_nowait()
+                if tasks:
+                    item = self._tasks.get_nowait()
+                else:
+                    item = self._tasks.get(timeout=give_up_at and max(0.0, give_up_at - time.monotonic()))
             except queue.Empty:
                 break
-            if item is None:
-                return group, True
-            group.append(item)
-            weight += item[0]
-        return group, False
+            if item is _Signal.END:
+                return tasks, True
+            if item is _Signal.LATER:
+                give_up_at = give_up_at or time.monotonic() + LATER_S
+            else:
+                tasks.append(item)
+                weight += item.weight
+        return tasks, False
 
-    def _refuse(self, group: list[tuple[int, Job, Future[None]]], exc: TweelingError) -> None:
-        for _, _, done in group:
-            done.set_exception(exc)
+    def _refuse(self, tasks: list[_Task], exc: TweelingError) -> None:
+        for task in tasks:
+            task.done.set_exception(exc)
         self.wake()
 
 

@@ -98,6 +98,7 @@ class Writer:
         self.rows, self.size = _usage(connection)
         self._thin_at = 1.0  # share of the quota
         self._sources: dict[str, int] = dict(connection.execute("SELECT name, id FROM source"))
+        self._moved: dict[int, tuple[int, str | None]] = {}  # source -> queued in this transaction, and its new cursor
 
     def append(self, entries: Sequence[Entry], *, source: str, cursor: str | None, now_ms: int) -> tuple[int, int]:
         """Give entries the next seqs and move the source's cursor; return the first and last seq."""
@@ -108,17 +109,15 @@ class Writer:
             "INSERT INTO reading VALUES (?, ?, ?, ?, ?)",
             [(seq, number, entry.weighing, now_ms, entry.body) for seq, entry in enumerate(entries, first)],
         )
-        self._db.execute("UPDATE outbox SET last = ?", (self.last,))
-        self._db.execute(
-            "UPDATE source SET queued = queued + ?, cursor = coalesce(?, cursor) WHERE id = ?",
-            (len(entries), cursor, number),
-        )
+        queued, before = self._moved.get(number, (0, None))
+        self._moved[number] = queued + len(entries), before if cursor is None else cursor
         self.rows += len(entries)
         self.size += sum(len(entry.body) + ROW_BYTES for entry in entries)
         return first, self.last
 
     def rewind(self, source: str) -> None:
         """Forget a source's cursor and counts, so that it begins again."""
+        self._move()
         self._db.execute(
             "UPDATE source SET cursor = NULL, queued = 0, committed = 0, refused = 0, dropped = 0 WHERE id = ?",
             (self._source(source),),
@@ -175,6 +174,7 @@ class Writer:
 
     def renew(self, epoch: str, settled: SeqSet) -> int:
         """Begin a new epoch: forget what is settled, number the rest from 1; return the last number."""
+        self._move()
         self.settle(settled, SeqSet())
         self._db.execute(
             "CREATE TEMP TABLE renewed AS SELECT row_number() OVER (ORDER BY seq), source, weighing, queued_ms, body "
@@ -196,12 +196,24 @@ class Writer:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._move()
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 self.epoch, self.last, self.fresh, self.rows, self.size, self._thin_at, self._sources = before
+                self._moved.clear()
                 raise
+
+    def _move(self) -> None:
+        """Note once a transaction what `append` did to the sources."""
+        if self._moved:
+            self._db.execute("UPDATE outbox SET last = ?", (self.last,))
+            self._db.executemany(
+                "UPDATE source SET queued = queued + ?, cursor = coalesce(?, cursor) WHERE id = ?",
+                [(*moved, number) for number, moved in self._moved.items()],
+            )
+            self._moved.clear()
 
     def _share(self) -> float:
         return max(self.size / self._quota.max_bytes, self.rows / self._quota.max_rows)

@@ -1,7 +1,7 @@
-"""The line to the broker: MQTT 3.1.1 by paho, one clean session per connection, presence by last will.
+"""The line to the broker, kept up: MQTT 3.1.1 or 5, one clean session per connection, presence by last will.
 
-Each connection is a new paho client with a new client id that nobody can guess (a taken id evicts its owner), so that
-nothing of an old connection is ever sent on a new one: what must be repeated is the agent's decision.
+Each connection has a new client id that nobody can guess (a taken id evicts its owner), and nothing of an old
+connection is ever sent on a new one: what must be repeated is the agent's decision.
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import paho.mqtt.client as paho
 from paho.mqtt.client import ConnectFlags, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from tweeling.errors import ConfigError
 from tweeling.wire.topics import Channel, Topic
 from tweeling_edge.config import Broker, Credentials, Tls
+from tweeling_edge.line import Line
 
 log = logging.getLogger("tweeling_edge.broker")
 
@@ -64,19 +63,25 @@ class Arrived:
 LineEvent = LineUp | LineDown | Confirmed | Arrived
 
 
-@dataclass(slots=True)
 class _Session:
-    """One connection and how it went."""
+    """One connection, and how it went."""
 
-    since_ms: int
-    ended: threading.Event = field(default_factory=threading.Event)
-    refusal: str = ""
-    denied: bool = False
-    up: bool = False
+    def __init__(self, line: Line, since_ms: int) -> None:
+        self.line = line
+        self.since_ms = since_ms
+        self.up = False
+        self.ended = False
+        self.refusal = ""
+        self.denied = False
+
+    def end(self) -> None:
+        """Give it up; safe from any thread."""
+        self.ended = True
+        self.line.wake()
 
 
 class Publisher:
-    """Keeps one node connected. Its network thread calls `listen`, which must only hand over."""
+    """Keeps one node connected. Its thread calls `listen`, which must only hand over, or publish."""
 
     def __init__(
         self,
@@ -101,10 +106,9 @@ class Publisher:
         self._now_ms = now_ms
         self._rng = rng
         self._stop = threading.Event()
-        self._session = _Session(now_ms())
-        self._client: paho.Client | None = None
+        self._session: _Session | None = None
         self._lost = False
-        self._thread = threading.Thread(target=self._run, name="broker")
+        self._thread = threading.Thread(target=self._run, name=f"broker {node}")
 
     def start(self) -> None:
         """Connect, and go on connecting."""
@@ -112,25 +116,26 @@ class Publisher:
 
     def publish(self, payload: bytes) -> int | None:
         """Send an envelope with QoS 1; return the mid that Confirmed will name, None without a connection."""
-        client = self._client
-        if client is None:
+        session = self._session
+        if session is None or not session.up:
             return None
-        info = client.publish(self._up, payload, qos=1)
+        info = session.line.publish(self._up, payload, qos=1)
         return info.mid if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def announce(self) -> None:
         """Renew the retained state message."""
-        if (client := self._client) is not None:
-            client.publish(self._state, self._presence(True, self._session.since_ms), qos=1, retain=True)
+        if (session := self._session) is not None and session.up:
+            session.line.publish(self._state, self._presence(True, session.since_ms), qos=1, retain=True)
 
     def hang_up(self) -> None:
         """Give this connection up; the next one follows."""
-        self._session.ended.set()
+        if (session := self._session) is not None:
+            session.end()
 
     def stop(self) -> None:
         """Say goodbye where possible, and disconnect."""
         self._stop.set()
-        self._session.ended.set()
+        self.hang_up()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -150,66 +155,56 @@ class Publisher:
 
     def _connect_once(self) -> bool:
         """Live through one connection; return whether the broker denied us."""
-        session = self._session = _Session(self._now_ms())
-        if self._stop.is_set():  # it may have ended the session before this one
-            return False
-        client = self._new_client(session)
-        try:
-            client.connect(self._broker.host, self._broker.port, keepalive=self._broker.keepalive_s)
-        except (OSError, ValueError) as exc:
-            self._note_lost(str(exc))
-            return False
-        client.loop_start()
-        if not session.ended.wait(PATIENCE_S) and session.up:
-            session.ended.wait()
-        if session.up:
-            self._client = None
-            if self._stop.is_set():
-                self._say_goodbye(client)
-        client.disconnect()
-        client.loop_stop()
-        self._client = None
-        if session.up:
-            self._listen(LineDown())
+        with Line(client_id=secrets.token_hex(16), protocol=MQTTProtocolVersion.MQTTv311) as line:
+            session = self._session = _Session(line, self._now_ms())
+            self._prepare(session)
+            try:
+                line.connect(self._broker.host, self._broker.port, keepalive=self._broker.keepalive_s)
+            except (OSError, ValueError) as exc:
+                self._note_lost(str(exc))
+                return False
+            line.serve(lambda: session.up or self._over(session), seconds=PATIENCE_S)
+            if session.up:
+                line.serve(lambda: self._over(session))
+                if self._stop.is_set():
+                    self._say_goodbye(line)
+                session.up = False
+                self._listen(LineDown())
+            self._session = None
+            line.disconnect()
+            line.loop_write()
         if not self._stop.is_set():
-            self._note_lost(session.refusal or "connection lost")
+            self._note_lost(session.refusal or line.end or "connection lost")
         return session.denied
 
-    def _say_goodbye(self, client: paho.Client) -> None:
-        goodbye = client.publish(self._state, self._presence(False, self._now_ms()), qos=1, retain=True)
-        with suppress(RuntimeError):  # paho's word for a connection that is gone: then the last will speaks
-            goodbye.wait_for_publish(GOODBYE_S)
+    def _over(self, session: _Session) -> bool:
+        return session.ended or self._stop.is_set()
 
-    def _new_client(self, session: _Session) -> paho.Client:
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=secrets.token_hex(16),
-            clean_session=True,
-            reconnect_on_failure=False,
-        )
+    def _say_goodbye(self, line: Line) -> None:
+        goodbye = line.publish(self._state, self._presence(False, self._now_ms()), qos=1, retain=True)
+        line.serve(goodbye.is_published, seconds=GOODBYE_S)  # where the line is gone, the last will speaks
+
+    def _prepare(self, session: _Session) -> None:
+        line = session.line
         if self._credentials is not None:
-            client.username_pw_set(self._credentials.username, self._credentials.password.get_secret_value())
+            line.username_pw_set(self._credentials.username, self._credentials.password.get_secret_value())
         if self._context is not None:
-            client.tls_set_context(self._context)
-        client.max_inflight_messages_set(20)
-        client.will_set(self._state, self._presence(False, session.since_ms), qos=1, retain=True)
-        self._attach(client, session)
-        return client
+            line.tls_set_context(self._context)
+        line.max_inflight_messages_set(0)  # the agent counts what is under way; paho would search it each time
+        line.will_set(self._state, self._presence(False, session.since_ms), qos=1, retain=True)
 
-    def _attach(self, client: paho.Client, session: _Session) -> None:
         def on_connect(_c: paho.Client, _d: object, _f: ConnectFlags, reason: ReasonCode, _p: object) -> None:
             if reason.is_failure:
                 session.refusal, session.denied = str(reason), str(reason) in _DENIALS
             else:
-                client.subscribe([(topic, 0) for topic in self._down])
+                line.subscribe([(topic, 0) for topic in self._down])
 
         def on_subscribe(_c: paho.Client, _d: object, _m: int, reasons: list[ReasonCode], _p: object) -> None:
             if any(reason.is_failure for reason in reasons):
                 session.refusal, session.denied = "subscription refused: " + ", ".join(self._down), True
-                session.ended.set()
+                session.ended = True
                 return
             session.up = True
-            self._client = client
             self.announce()
             self._note_back()
             self._listen(LineUp())
@@ -218,12 +213,10 @@ class Publisher:
             if (channel := self._down.get(message.topic)) is not None:
                 self._listen(Arrived(channel, bytes(message.payload)))
 
-        client.on_connect = on_connect
-        client.on_subscribe = on_subscribe
-        client.on_message = on_message
-        client.on_publish = lambda _c, _d, mid, _r, _p: self._listen(Confirmed(mid))
-        client.on_disconnect = lambda *_: session.ended.set()
-        client.on_socket_open = _without_delay
+        line.on_connect = on_connect
+        line.on_subscribe = on_subscribe
+        line.on_message = on_message
+        line.on_publish = lambda _c, _d, mid, _r, _p: self._listen(Confirmed(mid))
 
     def _note_lost(self, reason: str) -> None:
         if not self._lost:
@@ -234,11 +227,6 @@ class Publisher:
         event = "broker.back" if self._lost else "broker.connected"
         log.info(event, extra={"host": self._broker.host, "port": self._broker.port})
         self._lost = False
-
-
-def _without_delay(_client: paho.Client, _data: object, sock: object) -> None:
-    if isinstance(sock, socket.socket):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _tls(settings: Tls) -> ssl.SSLContext:

@@ -8,6 +8,8 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from support_store import DAY, HOUR, MINUTE, T0, Opener, duckdb_opener, points, victoria_metrics, victoria_opener
 
 from tweeling.adapters.memory import MemoryStore
@@ -131,6 +133,28 @@ def test_a_prefix_is_text_and_not_a_pattern(store: TimeSeriesStore) -> None:
     assert list(store.series("H1")) == sorted([A, B, C, *odd[:3]])
     for prefix, number in {"": 7, "H1/H1_": 1, "H1/H1%": 1, "H1/H1.": 1, "H10/": 1, "h1": 1, A: 1, "H2": 0}.items():
         assert store.count(prefix) == len(store.series(prefix)) == len(store.latest(prefix)) == number, prefix
+
+
+def test_points_are_found_by_series_and_time_in_the_order_asked(store: TimeSeriesStore) -> None:
+    kept = points((A, T0, 0.1, 3), (A, T0 + 2, 1 / 3), (B, T0, -1e9), (A, T0, 2 / 3, 1))
+    store.apply(kept, source="journal", through=1)
+    asked = points((B, T0, 9.0), (C, T0, 9.0), (A, T0 + 2, 9.0), (A, T0 + 1, 9.0), (A, T0, 9.0), (B, T0 + 1, 9.0))
+    found = store.find(asked)
+    assert found.there.tolist() == [True, False, True, False, True, False]
+    np.testing.assert_allclose(found.values[found.there], [-1e9, 1 / 3, 2 / 3], rtol=store.precision)
+    assert found.quality[found.there].tolist() == [0, 0, 1]
+    assert store.find(points()).there.tolist() == []
+
+
+@given(st.lists(st.floats(-1e12, 1e12, allow_subnormal=False), min_size=1, max_size=50))
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_value_comes_back_within_the_stores_own_precision(store: TimeSeriesStore, values: list[float]) -> None:
+    kept = points(*((A, T0 + at, value) for at, value in enumerate(values)))
+    store.apply(kept, source="journal", through=store.applied("journal") + 1)
+    found = store.find(kept)
+    assert found.there.all()
+    largest = float(np.abs(values).max())
+    np.testing.assert_allclose(found.values, values, rtol=0, atol=store.precision * largest)
 
 
 def test_windows_stand_on_multiples_of_their_step_and_empty_ones_are_left_out(store: TimeSeriesStore) -> None:

@@ -24,7 +24,7 @@ from tweeling.adapters.duckdb import DuckDBStore
 from tweeling.adapters.victoria import VictoriaMetricsStore
 from tweeling.errors import UnavailableError
 from tweeling.domain.points import Points
-store = DuckDBStore(Path(sys.argv[1]))
+store = DuckDBStore(Path(sys.argv[1]), hold_s=0.05)
 through = store.applied("journal")
 while True:
     through += 1
@@ -32,7 +32,8 @@ while True:
     zeros = np.zeros({_ROWS})
     points = Points(("H1/H1-A/fillingLevel",), zeros.astype("i4"), times, zeros + through, zeros.astype("u1"))
     store.apply(points, source="journal", through=through)
-    print(through, flush=True)
+    if through % 3 == 0:
+        print(store.applied("journal"), flush=True)
 """
 
 
@@ -47,7 +48,7 @@ def test_a_killed_duckdb_has_lost_nothing_it_called_applied(tmp_path: Path, roun
             said += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
         store = DuckDBStore(path)
         through = store.applied("journal")
-        assert said[-1] <= through <= said[-1] + 1
+        assert said[-1] <= through
         assert store.count() == through * _ROWS
         assert store.latest()[0].value == through
         store.close()

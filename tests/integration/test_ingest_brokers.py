@@ -11,7 +11,7 @@ from support_hub import WallClock
 from support_ingest import EPOCH, message, reading, weighing
 
 from tweeling.adapters.journal import SqliteJournal
-from tweeling.adapters.mqtt import Address, Batching, Subscriber
+from tweeling.adapters.mqtt import Address, Batching, Protocol, Subscriber
 from tweeling.domain.now import NodeNow
 from tweeling.ports.inbox import Message
 from tweeling.ports.journal import Batch, NodeEpoch
@@ -23,7 +23,7 @@ ACK = "tweeling/v1/H1/n1/ack"
 STATE = "tweeling/v1/H1/n1/state"
 
 
-@pytest.fixture(params=["nats", "mosquitto"])
+@pytest.fixture(params=["nats", "mosquitto, MQTT 5", "mosquitto, MQTT 3.1.1"])
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
     nodes = [("H1", "n1"), ("H1", "n2")]
     made = (
@@ -32,6 +32,7 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
         else mosquitto_broker(tmp_path / "b")
     )
     with made as running:
+        running.protocol = "3.1.1" if request.param.endswith("3.1.1") else "auto"
         yield running
 
 
@@ -46,7 +47,7 @@ class Hub:
         self.journal = SqliteJournal(path)
         self.ingest = Ingest(self.journal, WallClock(), IngestSettings(gap_s=0.2))
         self.subscriber = Subscriber(
-            Address(host=broker.host, port=broker.port, **who.model_dump()),
+            Address(host=broker.host, port=broker.port, protocol=Protocol(broker.protocol), **who.model_dump()),
             self.ingest,
             on_batch=self.batches.append,
             on_presence=self.presence.append,
@@ -223,6 +224,40 @@ def test_what_a_killed_nats_had_acknowledged_reaches_the_hub(tmp_path: Path) -> 
             until(lambda: hub.holds(100), "nothing acknowledged is lost")
             counts = hub.journal.counts()
             assert (counts["readings"], counts["movements"]) == (100, 100)
+
+
+@pytest.mark.parametrize(
+    ("asked", "spoken", "error"),
+    [("auto", "5", ""), ("5", "5", ""), ("3.1.1", "3.1.1", "")],
+)
+def test_mosquitto_is_spoken_to_in_the_version_that_is_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, asked: str, spoken: str, error: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    with mosquitto_broker(tmp_path / "b") as broker:
+        broker.protocol = asked
+        with hub_on(broker, tmp_path) as hub:
+            assert hub.subscriber.status().error == error
+    assert [record.protocol for record in caplog.records if record.message == "broker.connected"] == [spoken]  # type: ignore[attr-defined]  # ours
+
+
+def test_nats_is_spoken_to_in_the_version_it_knows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with nats_broker(tmp_path / "b", [("H1", "n1")]) as broker, hub_on(broker, tmp_path):
+        pass
+    assert [record.message for record in caplog.records] == ["broker.connected"]
+    assert caplog.records[0].protocol == "3.1.1"  # type: ignore[attr-defined]  # ours
+
+
+def test_a_broker_that_does_not_know_the_version_asked_for_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with nats_broker(tmp_path / "b", [("H1", "n1")]) as broker:
+        broker.protocol = "5"
+        hub = Hub(broker, tmp_path / "journal.sqlite")
+        until(lambda: "Unsupported protocol version" in hub.subscriber.status().error, "the hub says what is wrong")
+        hub.close()
+    assert [record.message for record in caplog.records] == ["broker.lost"]
 
 
 def test_a_hub_with_wrong_credentials_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

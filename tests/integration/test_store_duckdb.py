@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 from support_store import T0, points
 
@@ -65,3 +66,46 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="points"):
         DuckDBStore(tmp_path / "missing" / "points.duckdb")
+
+
+def test_what_is_applied_is_written_together_and_told_only_then(tmp_path: Path) -> None:
+    path = tmp_path / "points.duckdb"
+    store = DuckDBStore(path, hold_s=60)
+    for number in range(1, 4):
+        store.apply(points(("H1/H1-A/fillingLevel", T0 + number, number / 10)), source="journal", through=number)
+    assert store.latest()[0].value == 0.3
+    assert store._written.at(1) is None
+    assert store.applied("journal") == 3
+    assert store._written.at(1) is not None
+    store.apply(points(("H1/H1-A/fillingLevel", T0 + 4, 0.4)), source="journal", through=4)
+    assert store.raw("H1/H1-A/fillingLevel", start_ms=0, end_ms=T0 * 2).values.tolist() == [0.1, 0.2, 0.3, 0.4]
+    store.close()
+    store = DuckDBStore(path)
+    assert store.applied("journal") == 4
+    store.close()
+
+
+def test_nothing_is_applied_behind_what_a_failed_write_has_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DuckDBStore(tmp_path / "points.duckdb", hold_s=60)
+    store.apply(points(("H1/H1-A/fillingLevel", T0 + 1, 0.1)), source="journal", through=1)
+    assert store.applied("journal") == 1
+    store.apply(points(("H1/H1-B/fillingLevel", T0 + 2, 0.2)), source="journal", through=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_replace", _full)
+        with pytest.raises(UnavailableError, match="disk is full"):
+            store.count()
+    assert store.applied("journal") == 1  # whoever asks: the one that applies has not been told yet
+    with pytest.raises(UnavailableError, match="ask how far it goes"):
+        store.apply(points(("H1/H1-C/fillingLevel", T0 + 3, 0.3)), source="journal", through=3)
+    assert store.applied("journal") == 1
+    assert store.series() == ["H1/H1-A/fillingLevel"]
+    for number, name in ((2, "B"), (3, "C")):
+        store.apply(points((f"H1/H1-{name}/fillingLevel", T0 + number, 0.2)), source="journal", through=number)
+    assert (store.count(), store.applied("journal")) == (3, 3)
+    store.close()
+
+
+def _full(*_: object) -> None:
+    raise duckdb.IOException("disk is full")

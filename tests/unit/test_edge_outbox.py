@@ -269,6 +269,23 @@ def test_waiting_for_room_ends_when_samples_leave(tmp_path: Path) -> None:
         thread.join()
 
 
+def test_deletions_share_the_next_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tweeling_edge.outbox.LATER_S", 3600)
+    with outbox(tmp_path) as box:
+        box.put_many([reading()] * 10)
+        statements: list[str] = []
+        box._db.set_trace_callback(statements.append)
+        for seq in range(1, 6):
+            box.settle(box.stats().epoch, SeqSet(((seq, seq),)), SeqSet())
+        box.put(reading())
+        box._db.set_trace_callback(None)
+        assert box.rows == box.stats().queued == 6
+        box.settle(box.stats().epoch, SeqSet(((6, 11),)), SeqSet())
+    assert statements.count("COMMIT") == 1
+    with outbox(tmp_path) as box:
+        assert box.stats().queued == 0, "and the last of them that of the end"
+
+
 def test_hours_left_follow_the_pace_of_what_is_held(tmp_path: Path) -> None:
     with outbox(tmp_path) as box:
         quota = Quota(max_rows=100)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,19 @@ def last_wins(points: Points) -> Points:
     series, times = points.series[order], points.times[order]
     stays = order[np.append((np.diff(series) != 0) | (np.diff(times) != 0), True)[: len(order)]]
     return Points(points.names, points.series[stays], points.times[stays], points.values[stays], points.quality[stays])
+
+
+def concatenate(parts: Sequence[Points]) -> Points:
+    """All rows in order, of points that share one table of names."""
+    if len(parts) == 1:
+        return parts[0]
+    return Points(
+        parts[0].names,
+        np.concatenate([part.series for part in parts]),
+        np.concatenate([part.times for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.quality for part in parts]),
+    )
 
 
 def reduce_windows(points: Points, step_ms: int, aggregate: Aggregate) -> Windows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from tweeling.domain.points import Points
 from tweeling.domain.telemetry import Movement, Quality
 from tweeling.ports.journal import Batch, NodeEpoch, Settled
 from tweeling.wire.parcel import Arrival, Head, Parcel, Readings, Run, Suspect
-from tweeling.wire.ranges import SeqSet
+from tweeling.wire.ranges import Range, SeqSet
 
 LATE_MS = 3_600_000
 """A reading that comes later than this is historical: true then, no news now."""
@@ -34,8 +34,6 @@ class Keep(NamedTuple):
 
 KEEP = Keep()
 
-_NONE = SeqSet()
-
 
 class Taken(NamedTuple):
     """What one envelope adds to a node's epoch, and what is known after it."""
@@ -52,7 +50,7 @@ class Intake(NamedTuple):
     fresh: for each arrival with something new, its new seqs; None where that is every seq it brought.
     """
 
-    fresh: list[tuple[Arrival, SeqSet | None]]
+    fresh: Sequence[tuple[Arrival, SeqSet | None]]
     readings: Readings
     evidence: list[Suspect]
     after: dict[NodeEpoch, Settled]
@@ -70,6 +68,9 @@ class Intake(NamedTuple):
 
 def sort_out(parcel: Parcel, settled: Callable[[NodeEpoch], Settled], *, again: bool = False) -> Intake:
     """Find what is new in a parcel; again: a seq that was refused may be committed now."""
+    if (grown := _all_new(parcel.arrivals, settled)) is not None:
+        fresh_all = [(arrival, None) for arrival in parcel.arrivals if arrival.head.accepted.ranges]
+        return Intake(fresh_all, parcel.readings, list(parcel.suspects), grown, dict.fromkeys(TOTALS, 0))
     after: dict[NodeEpoch, Settled] = {}
     fresh: list[tuple[Arrival, SeqSet | None]] = []
     evidence = list(parcel.suspects)
@@ -105,14 +106,34 @@ def sort_out(parcel: Parcel, settled: Callable[[NodeEpoch], Settled], *, again: 
     return Intake(fresh, readings, evidence, after, totals)
 
 
+def _all_new(arrivals: Iterable[Arrival], settled: Callable[[NodeEpoch], Settled]) -> dict[NodeEpoch, Settled] | None:
+    """What is known after the usual parcel, all of it new and in order; None for any other."""
+    came: dict[NodeEpoch, list[Range]] = {}
+    for arrival in arrivals:
+        head = arrival.head
+        if head.refused or head.dropped:
+            return None
+        rows = came.setdefault(NodeEpoch(head.hub, head.node, head.epoch), [])
+        for first, last in head.accepted.ranges:
+            if not rows or first > rows[-1][1] + 1:
+                rows.append((first, last))
+            elif first == rows[-1][1] + 1:
+                rows[-1] = (rows[-1][0], last)
+            else:
+                return None
+    after: dict[NodeEpoch, Settled] = {}
+    for node, rows in came.items():
+        known = settled(node)
+        grown = known.committed.grown(SeqSet(tuple(rows)))
+        if grown is None or (rows and rows[0][0] <= max(known.refused.highest, known.dropped.highest)):
+            return None
+        after[node] = Settled(grown, known.refused, known.dropped)
+    return after
+
+
 def take(head: Head, known: Settled, *, again: bool = False) -> Taken:
     """Keep what is new: the first word on a seq stands, and only a seq that never came can be dropped."""
     accepted = head.accepted
-    if accepted and not (head.refused or head.dropped):
-        grown = known.committed.grown(accepted)
-        behind = accepted.ranges[0][0]
-        if grown is not None and behind > known.refused.highest and behind > known.dropped.highest:
-            return Taken(accepted, _NONE, 0, known._replace(committed=grown))  # the usual case: in order, all new
     came_refused = _named(head)
     done = known.committed if again else known.committed | known.refused
     committed = accepted - done

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tweeling.errors import ConfigError, InvariantError, UnavailableError
 
-_VERSION = 2
-_APPLICATION = 0x54574A31
+VERSION = 2
+APPLICATION = 0x54574A31
 _PRAGMAS = "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;"
 # The content is to blame, not the disk.
 _IMPOSSIBLE = (sqlite3.IntegrityError, sqlite3.DataError, OverflowError, UnicodeEncodeError)
@@ -75,17 +75,17 @@ class JournalFile:
                     db.execute("PRAGMA journal_mode = WAL")
                     schema = resources.files("tweeling.adapters") / "schema" / "journal-0002.sql"
                     db.executescript(f"BEGIN IMMEDIATE; {schema.read_text(encoding='utf-8')} COMMIT;")
-                elif application != _APPLICATION:
+                elif application != APPLICATION:
                     raise ConfigError("is no ingest journal", source=str(path), remedy="Name another file")
-                elif version > _VERSION:
+                elif version > VERSION:
                     raise ConfigError(
-                        f"has schema {version}, this program knows {_VERSION}",
+                        f"has schema {version}, this program knows {VERSION}",
                         source=str(path),
                         remedy="Run the newer program that wrote it",
                     )
-                elif version < _VERSION:
+                elif version < VERSION:
                     raise ConfigError(
-                        f"has schema {version}, this program knows {_VERSION}",
+                        f"has schema {version}, this program knows {VERSION}",
                         source=str(path),
                         remedy="Delete the installation's folder and start anew",
                     )

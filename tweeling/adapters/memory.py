@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from threading import Lock
 
+import numpy as np
+
 from tweeling.adapters.columns import reduce_windows
 from tweeling.domain.points import Point, Points
-from tweeling.ports.timeseries import Aggregate, Windows
+from tweeling.ports.timeseries import Aggregate, Found, Windows
 
 
 class MemoryStore:
     """TimeSeriesStore that lasts as long as its process."""
+
+    precision = 0.0
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -53,6 +57,16 @@ class MemoryStore:
             rows = sorted(item for item in self._series.get(series, {}).items() if start_ms <= item[0] < end_ms)
         times, values = [time_ms for time_ms, _ in rows], [value for _, (value, _) in rows]
         return Points.columns((series,), [0] * len(rows), times, values, [quality for _, (_, quality) in rows])
+
+    def find(self, points: Points) -> Found:
+        """What stands at the series and times of some points."""
+        with self._lock:
+            rows = [self._series.get(row.series, {}).get(row.time_ms) for row in points.rows()]
+        return Found(
+            np.array([row is not None for row in rows], dtype=np.bool_),
+            np.array([row[0] if row else 0.0 for row in rows], dtype=np.float64),
+            np.array([row[1] if row else 0 for row in rows], dtype=np.uint8),
+        )
 
     def count(self, prefix: str = "") -> int:
         """How many points lie under `prefix`."""

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from tweeling.adapters.columns import last_wins, reduce_windows
 from tweeling.domain.points import Point, Points
 from tweeling.errors import RejectedError, UnavailableError
-from tweeling.ports.timeseries import Aggregate, Windows
+from tweeling.ports.timeseries import Aggregate, Found, Windows
 
 _POINT = "tweeling_value"
 _CURSOR = "tweeling_applied_through"
@@ -56,6 +56,8 @@ _NONE = _Samples(np.zeros(0, np.int64), np.zeros(0, np.float64), np.zeros(0, np.
 
 class VictoriaMetricsStore:
     """TimeSeriesStore in a VictoriaMetrics server at a URL; this process is the only one that writes to it."""
+
+    precision = 2e-12  # it keeps a block of numbers as decimals of twelve digits under one exponent
 
     def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
         self._url = url
@@ -115,6 +117,19 @@ class VictoriaMetricsStore:
         order = order[np.append(np.diff(times) != 0, True)[: len(times)]]
         codes = np.zeros(len(order), dtype=np.int32)
         return Points((series,), codes, samples.times[order], samples.values[order], samples.quality[order])
+
+    def find(self, points: Points) -> Found:
+        """What stands at the series and times of some points."""
+        found = Found(np.zeros(len(points), np.bool_), np.zeros(len(points)), np.zeros(len(points), np.uint8))
+        for code in np.unique(points.series).tolist():
+            rows = np.flatnonzero(points.series == code)
+            times = points.times[rows]
+            kept = self.raw(points.names[code], start_ms=int(times.min()), end_ms=int(times.max()) + 1)
+            if len(kept):
+                at = np.minimum(np.searchsorted(kept.times, times), len(kept) - 1)
+                found.there[rows] = kept.times[at] == times
+                found.values[rows], found.quality[rows] = kept.values[at], kept.quality[at]
+        return found
 
     def count(self, prefix: str = "") -> int:
         """How many points the store holds under `prefix`."""

@@ -9,11 +9,12 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from tweeling.api import custody_routes, docs, health_routes, login, problems, twin_routes
+from tweeling.api import audit_routes, custody_routes, docs, health_routes, login, problems, twin_routes
 from tweeling.api.auth import Auth
 from tweeling.api.guard import LOOPBACK, BodyLimit, Guard, Headers
 from tweeling.api.problems import Problem
 from tweeling.api.screens import mount_screens
+from tweeling.ports.audit import PointsAudit
 from tweeling.ports.custody_api import CustodyApi
 from tweeling.ports.view import TwinView
 
@@ -23,10 +24,14 @@ def create_app(
     custody: CustodyApi,
     auth: Auth,
     *,
+    points: PointsAudit | None = None,
     hosts: Collection[str] = LOOPBACK,
     screens: bool = True,
 ) -> FastAPI:
-    """Build the whole app. hosts: names under which browsers and machines may call it, without port."""
+    """Build the whole app.
+
+    points: what an auditor may ask about. hosts: names under which browsers and machines may call it, without port.
+    """
     # FastAPI's own documentation pages load their scripts from a CDN, and its telemetry is no part of our promise.
     app = _App(
         title="Tweeling",
@@ -42,6 +47,8 @@ def create_app(
     app.include_router(docs.router(app))
     app.include_router(twin_routes.router(view))
     app.include_router(custody_routes.router(custody))
+    if points is not None:
+        app.include_router(audit_routes.router(points))
     # What screens are mounted at / never hears of a mistyped interface.
     app.add_api_route("/api/{rest:path}", _unknown, include_in_schema=False)
     if screens:

@@ -111,6 +111,14 @@ class Event(Answer):
     block: int | None
 
 
+class PointsHeld(Answer):
+    """A time-series store in short; see the port `TimeSeriesStore`."""
+
+    count: int
+    applied: int
+    precision: float
+
+
 class CapturedEvent(BaseModel):
     """Where a captured event stands in the log."""
 

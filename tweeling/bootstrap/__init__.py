@@ -1,7 +1,8 @@
 """The one place that joins services to adapters: a hub from its settings."""
 
+from tweeling.bootstrap.audited import Audited, audited
 from tweeling.bootstrap.hub import Hub, hub
 from tweeling.bootstrap.readings import Stores, Telemetry, clock_of, stores, telemetry
 from tweeling.bootstrap.threads import Threads
 
-__all__ = ["Hub", "Stores", "Telemetry", "Threads", "clock_of", "hub", "stores", "telemetry"]
+__all__ = ["Audited", "Hub", "Stores", "Telemetry", "Threads", "audited", "clock_of", "hub", "stores", "telemetry"]

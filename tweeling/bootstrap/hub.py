@@ -18,6 +18,7 @@ from tweeling.config import Settings
 from tweeling.domain.partners import Partners
 from tweeling.errors import UnavailableError
 from tweeling.ports.ledger import Ledger
+from tweeling.ports.timeseries import TimeSeriesStore
 from tweeling.services import anchoring
 from tweeling.services.claims import Claims
 from tweeling.services.custody import Custody
@@ -36,6 +37,7 @@ class Hub(NamedTuple):
 
     view: HubView
     custody: Custody
+    points: TimeSeriesStore
 
 
 @contextmanager
@@ -108,7 +110,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             threads.start("anchoring", anchor.run, anchor.wake)
         road.line.start()
         closing.callback(road.line.close)
-        yield Hub(view, custody)
+        yield Hub(view, custody, points)
         if threads.failed:
             raise UnavailableError(f"the hub stopped, because {threads.failed} failed; the log says why")
 

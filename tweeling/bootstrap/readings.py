@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tweeling.adapters import mqtt
@@ -69,10 +70,9 @@ class Telemetry(NamedTuple):
 def stores(settings: Settings) -> Iterator[Stores]:
     """Open a hub's stores, and close them."""
     with ExitStack() as closing:
-        points = _points(settings)
+        points = points_of(settings)
         closing.callback(points.close)
-        url = settings.records.get_secret_value() if settings.records else f"sqlite:///{settings.data / 'records.db'}"
-        records = open_records(url)
+        records = open_records(records_url(settings))
         closing.callback(records.close)
         yield Stores(points, records, SqlFacts(records))
 
@@ -87,7 +87,7 @@ def telemetry(
 ) -> Iterator[Telemetry]:
     """Open the journal and join the road; whoever uses it starts the line, and runs the projector."""
     with ExitStack() as closing:
-        journal = SqliteJournal(settings.data / "journal.db", late_ms=round(settings.ingest.historical_after_s * 1000))
+        journal = SqliteJournal(journal_path(settings), late_ms=round(settings.ingest.historical_after_s * 1000))
         closing.callback(journal.close)
         projector = Projector(journal, held.points, held.facts, on_applied)
         limits = Limits(
@@ -139,10 +139,21 @@ def _skew_ms(settings: Settings) -> int:
     return round(settings.ingest.skew_s * 1000)
 
 
-def _points(settings: Settings) -> TimeSeriesStore:
+def journal_path(settings: Settings) -> Path:
+    """Where the ingest journal is."""
+    return settings.data / "journal.db"
+
+
+def records_url(settings: Settings) -> str:
+    """Where facts and custody log are."""
+    return settings.records.get_secret_value() if settings.records else f"sqlite:///{settings.data / 'records.db'}"
+
+
+def points_of(settings: Settings, *, read_only: bool = False) -> TimeSeriesStore:
+    """Open the time-series store."""
     match settings.store:
         case "duckdb":
-            return DuckDBStore(settings.data / "points.duckdb")
+            return DuckDBStore(settings.data / "points.duckdb", read_only=read_only)
         case "victoriametrics":
             from tweeling.adapters.victoria import VictoriaMetricsStore
 

@@ -8,10 +8,16 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
+import numpy as np
 
 from tweeling import config
+from tweeling.api import arrow
 from tweeling.cli.installation import Installation
+from tweeling.domain.points import Points
 from tweeling.errors import ConfigError, RejectedError, UnavailableError
+from tweeling.ports.timeseries import Found
+
+_MOST = 900_000  # bytes of a request; a hub takes a mebibyte
 
 
 class HubClient:
@@ -67,9 +73,22 @@ class HubClient:
         answer: dict[str, Any] = self._get(f"/api/things/{quote(hub)}/{quote(thing)}/forecast").json()
         return answer
 
+    def points_held(self, source: str) -> dict[str, Any]:
+        """How many points the hub's store holds, and how far it has followed a source."""
+        answer: dict[str, Any] = self._get("/api/audit/points", source=source).json()
+        return answer
+
+    def find_points(self, asked: bytes) -> bytes:
+        """What the hub's store holds at some series and times; both are Arrow streams."""
+        headers = {"Content-Type": arrow.MEDIA_TYPE, "Accept-Encoding": "identity"}
+        return self._ask("POST", "/api/audit/points", content=asked, headers=headers).content
+
     def _get(self, path: str, **query: str | int) -> httpx.Response:
+        return self._ask("GET", path, params=query)
+
+    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
-            answer = self._http.get(path, params=query)
+            answer = self._http.request(method, path, **request)
         except httpx.TransportError as exc:
             raise UnavailableError(
                 f"no hub answers at {self.url}; `tweeling demo` or `tweeling up` starts one"
@@ -85,6 +104,31 @@ class HubClient:
 
     def __exit__(self, *exc: object) -> None:
         self._http.close()
+
+
+class RemotePoints:
+    """The time-series store of a running hub, as its auditor asks it: a `PointsAudit`."""
+
+    def __init__(self, hub: HubClient) -> None:
+        self._hub = hub
+        self.precision = float(hub.points_held("-")["precision"])
+
+    def count(self) -> int:
+        """See `PointsAudit`."""
+        return int(self._hub.points_held("-")["count"])
+
+    def applied(self, source: str) -> int:
+        """See `PointsAudit`."""
+        return int(self._hub.points_held(source)["applied"])
+
+    def find(self, points: Points) -> Found:
+        """See `PointsAudit`; asked in parts that a request may hold."""
+        asked = arrow.encode_points(points)
+        if len(asked) <= _MOST:
+            return arrow.decode_found(self._hub.find_points(asked))
+        half = len(points) // 2
+        parts = [self.find(points.slice(*span)) for span in ((0, half), (half, len(points)))]
+        return Found(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def _detail(answer: httpx.Response) -> str:

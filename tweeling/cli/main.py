@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -18,11 +16,14 @@ from rich.table import Table
 from typer.exceptions import TyperException
 
 from tweeling import __version__
+from tweeling.cli.bench import commands as bench
+from tweeling.cli.signals import stop_on_signals
 from tweeling.errors import ConfigError, TweelingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 trust_app = typer.Typer(no_args_is_help=True, help="The logs that you trust, pinned by fingerprint.")
 app.add_typer(trust_app, name="trust")
+app.add_typer(bench.app, name="bench")
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -104,7 +105,7 @@ def demo(
         as_json=as_json,
         open_browser=open_browser,
     )
-    raise typer.Exit(run_demo(options, _stop_on_signals()))
+    raise typer.Exit(run_demo(options, stop_on_signals()))
 
 
 @app.command()
@@ -113,7 +114,7 @@ def up(config: Annotated[Path, typer.Argument(help="The hub's settings.")] = _DA
     from tweeling.cli.up import serve_hub
 
     _log_to_stderr()
-    raise typer.Exit(serve_hub(config, _stop_on_signals()))
+    raise typer.Exit(serve_hub(config, stop_on_signals()))
 
 
 @app.command()
@@ -173,6 +174,14 @@ def events(
         proof = row["state"] if row["block"] is None else f"anchored in block {row['block']}"
         what = f"{row['event_id']}  {row['type']} {row['biz_step']}, by {row['submitter']}, {proof}"
         out.print(plain(what), markup=False)
+
+
+@app.command("fsck")
+def check_files(data: DataFolder = _DATA, as_json: AsJson = False) -> None:
+    """Re-derive ranges, totals, points and roots from what is kept; exit 0 all agrees, 3 something does not."""
+    from tweeling.cli.fsck import run_fsck
+
+    raise typer.Exit(run_fsck(data, as_json=as_json, out=out))
 
 
 @app.command()
@@ -243,14 +252,18 @@ def demo_partners(data: DataFolder = _DATA) -> None:
     from tweeling.cli.partners import run_partners
 
     _log_to_stderr()
-    run_partners(data, _stop_on_signals())
+    run_partners(data, stop_on_signals())
 
 
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+@app.command("bench-part", hidden=True)
+def bench_part(
+    what: Annotated[Literal["hub", "null"], typer.Argument()],
+    folder: Annotated[Path, typer.Argument()],
+    profile: Annotated[bool, typer.Option("--profile")] = False,
+) -> None:
+    """Be measured (started by `tweeling bench`)."""
+    _log_to_stderr()
+    bench.part(what, folder, profile=profile)
 
 
 def seconds(text: str) -> float:

@@ -68,6 +68,17 @@ class Points:
             np.asarray(quality, dtype=np.uint8),
         )
 
+    def slice(self, start: int, end: int) -> Points:
+        """Points [start, end), under the names that these have."""
+        used, series = np.unique(self.series[start:end], return_inverse=True)
+        return Points(
+            tuple(self.names[code] for code in used.tolist()),
+            series.astype(np.int32),
+            self.times[start:end],
+            self.values[start:end],
+            self.quality[start:end],
+        )
+
     def rows(self) -> list[Point]:
         """Every point as a row."""
         return [

@@ -29,11 +29,22 @@ class Windows(NamedTuple):
     values: NDArray[np.float64]
 
 
+class Found(NamedTuple):
+    """What a store holds at asked points, in their order; where `there` is false, the rest means nothing."""
+
+    there: NDArray[np.bool_]
+    values: NDArray[np.float64]
+    quality: NDArray[np.uint8]
+
+
 class TimeSeriesStore(Protocol):
     """Points by (series, time); the last one applied for the same series and time stands.
 
-    Every method raises UnavailableError while the store does not answer.
+    Every method raises UnavailableError while the store does not answer. A value comes back as it was applied;
+    where a store keeps decimals, off by at most `precision` times the largest value of its series around it.
     """
+
+    precision: float
 
     def apply(self, points: Points, *, source: str, through: int) -> None:
         """Apply points and note, in the same transaction, that `source` is applied through this number.
@@ -60,6 +71,10 @@ class TimeSeriesStore(Protocol):
 
     def raw(self, series: str, *, start_ms: int, end_ms: int) -> Points:
         """Every point of one series in [start, end), by time."""
+        ...
+
+    def find(self, points: Points) -> Found:
+        """What stands at the series and times of some points, whatever their values."""
         ...
 
     def count(self, prefix: str = "") -> int:

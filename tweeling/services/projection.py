@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What has just become durable in every store."""
+    """What every store answers with from now on."""
 
     points: Points
     movements: tuple[Movement, ...]
@@ -69,10 +69,11 @@ class Projected(NamedTuple):
 class Projector:
     """Applies journal batches, in order and once, to store and facts; each keeps its own place.
 
-    A repeat after a crash changes nothing, because a store notes its place in the transaction that applies. The journal
-    is trimmed only behind what every store has proven durable. `on_applied` is told of everything once that was not in
-    the stores when this projector first looked at them. pace_s: how often at most small news are applied, because a
-    store's transaction costs much the same for one point as for thousands.
+    A repeat after a crash changes nothing, because a store notes its place in the transaction that applies. A store may
+    answer with what it has not yet made durable: the journal is trimmed only behind what every store says it holds
+    durably, and what a crash takes is applied again. `on_applied` is told of everything once that was not in the stores
+    when this projector first looked at them. pace_s: how often at most small news are applied; the work is the same for
+    one point as for thousands.
     """
 
     def __init__(
@@ -82,8 +83,8 @@ class Projector:
         facts: Facts,
         on_applied: Callable[[Applied], None] = lambda _: None,
         *,
-        pace_s: float = 0.04,
-        stride: int = 200,
+        pace_s: float = 0.02,
+        stride: int = 100,
     ) -> None:
         self._journal = journal
         self._source = source(journal)
@@ -91,11 +92,12 @@ class Projector:
         self._facts = facts
         self._on_applied = on_applied
         self._pace_s = pace_s
-        self._stride = stride  # batches behind which the journal is trimmed at once
+        self._stride = stride  # batches after which the stores are asked what is durable, and the journal is trimmed
         self._news = threading.Event()
+        self._at: _Places | None = None  # None: ask the stores
         self._told: _Places | None = None
         self._through = 0
-        self._trimmed = 0
+        self._settled = 0
         self._lost: str | None = None
 
     def wake(self) -> None:
@@ -105,10 +107,13 @@ class Projector:
     def run(self, stop: threading.Event) -> None:
         """Follow the journal until `stop`; a store that is down is asked again, the rest of the hub goes on."""
         delay = _BACKOFF_S[0]
+        idle = False
         while not stop.is_set():
             self._news.clear()
             try:
                 self._follow(stop)
+                if idle:
+                    self._settle()
             except UnavailableError as exc:
                 if self._lost is None:
                     log.warning("store.lost", extra={"reason": str(exc), "through": self._through})
@@ -119,17 +124,41 @@ class Projector:
             if self._lost is not None:
                 log.info("store.back", extra={"through": self._through})
             self._lost, delay = None, _BACKOFF_S[0]
-            self._news.wait(_IDLE_S)
+            idle = not self._news.wait(_IDLE_S)
 
     def drain(self) -> int:
-        """Apply all that is committed; return how far. Raises UnavailableError where a store does not answer."""
-        return self._follow(threading.Event())
+        """Apply all that is committed, durably; return how far. Raises UnavailableError while a store is down."""
+        self._follow(threading.Event())
+        self._settle()
+        return self._through
 
     def status(self) -> Projected:
         """How far the stores followed."""
         return Projected(self._through, self._journal.last(), self._lost)
 
-    def _follow(self, stop: threading.Event) -> int:
+    def _follow(self, stop: threading.Event) -> None:
+        at, self._at = self._at or self._places(), None  # after a failure in here nobody knows but the stores
+        self._told = self._told or at
+        self._through = min(*at, *self._told)
+        while not stop.is_set() and (batches := self._journal.read(self._through, _AT_ONCE)):
+            began = time.monotonic()
+            through = batches[-1].number
+            points, movements = _points(batches, at.points), _movements(batches, at.movements)
+            self._store.apply(points, source=self._source, through=through)
+            if movements:
+                self._facts.apply_movements(movements, source=self._source, through=through)
+            if at != self._told:  # an attempt failed half-way: the stores know what nobody was told yet
+                points, movements = _points(batches, self._told.points), _movements(batches, self._told.movements)
+            self._on_applied(Applied(points, movements, through, batches[-1].recorded_ms))
+            at, self._told = at.reached(through), self._told.reached(through)
+            self._through = through
+            if through - self._settled >= self._stride:
+                self._settle()
+            if len(batches) < _FEW:
+                stop.wait(began + self._pace_s - time.monotonic())
+        self._at = at
+
+    def _places(self) -> _Places:
         at = _Places(self._store.applied(self._source), self._facts.movements_applied(self._source))
         if max(at) > (last := self._journal.last()):
             raise InvariantError(
@@ -138,31 +167,16 @@ class Projector:
                 "a new one begins, and the nodes still hold what was not acknowledged",
                 field="journal",
             )
-        self._told = self._told or at
-        self._through = min(*at, *self._told)
-        while not stop.is_set() and (batches := self._journal.read(self._through, _AT_ONCE)):
-            began = time.monotonic()
-            through = batches[-1].number
-            points, movements = _points(batches, at.points), _movements(batches, at.movements)
-            self._store.apply(points, source=self._source, through=through)
-            self._facts.apply_movements(movements, source=self._source, through=through)
-            if at != self._told:  # an attempt failed half-way: the stores know what nobody was told yet
-                points, movements = _points(batches, self._told.points), _movements(batches, self._told.movements)
-            self._on_applied(Applied(points, movements, through, batches[-1].recorded_ms))
-            at, self._told = at.reached(through), self._told.reached(through)
-            self._through = through
-            self._trim()
-            if through == self._journal.last():
-                break
-            if len(batches) < _FEW:
-                stop.wait(began + self._pace_s - time.monotonic())
-        return self._through
+        return at
 
-    def _trim(self) -> None:
-        """Forget what nobody will ask for again, in large strides."""
-        if self._through - self._trimmed >= self._stride:
-            self._journal.trim(self._through)
-            self._trimmed = self._through
+    def _settle(self) -> None:
+        """Have the stores keep what they were given, and let the journal forget that."""
+        if self._through <= self._settled:
+            return
+        self._facts.apply_movements((), source=self._source, through=self._through)
+        durable = min(self._store.applied(self._source), self._facts.movements_applied(self._source))
+        self._journal.trim(durable)
+        self._settled = self._through
 
 
 def _movements(batches: Sequence[Batch], after: int) -> tuple[Movement, ...]:

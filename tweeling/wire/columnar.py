@@ -25,7 +25,7 @@ from tweeling.wire.ranges import SeqSet
 from tweeling.wire.topics import Channel, Topic
 
 _EPOCH = re.compile(EPOCH)
-_MAX_KNOWN = 100_000  # names, topics; beyond it both are learned anew
+_MAX_KNOWN = 100_000  # names, topics, epochs; beyond it they are learned anew
 _UNKNOWN = -1
 
 
@@ -63,19 +63,22 @@ class Decoder:
         self._skew_ms = skew_ms
         self._parse = msgspec.json.Decoder(_Envelope).decode
         self._topics: dict[str, Topic] = {}
+        self._epochs: set[str] = set()
         self._channels = _Channels()
 
     def read(self, messages: Sequence[tuple[str, bytes]], *, now_ms: int) -> Parcel:
         """Read messages; what has no meaning becomes a suspect with the reason."""
         self._channels.forget_many()
-        heads: list[Head | None] = []  # None: to be read the careful way
+        heads: list[tuple[Head | None, int]] = []  # None: to be read the careful way; and where its rows end
         columns = _Columns(self._channels)
+        end = 0
         for topic, payload in messages:
-            start = len(columns)
             head = self._usual(topic, payload, columns)
             if head is None:
-                columns.cut(start)
-            heads.append(head)
+                columns.cut(end)
+            else:
+                end = len(columns)
+            heads.append((head, end))
         return self._assemble(messages, heads, columns, now_ms)
 
     def _usual(self, topic: str, payload: bytes, columns: _Columns) -> Head | None:
@@ -89,13 +92,23 @@ class Decoder:
             read = self._parse(payload)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        if read.node != place.node or not _EPOCH.fullmatch(read.epoch) or not 1 <= read.low <= envelope.MAX_SEQ:
+        if read.node != place.node or not self._is_epoch(read.epoch) or not 1 <= read.low <= envelope.MAX_SEQ:
             return None
         accepted = _accepted(read.runs, len(read.pack))
         if accepted is None or (read.pack and not columns.add(place.hub, read.pack)):
             return None
         runs = tuple(read.runs)
         return Head(place.hub, place.node, read.epoch, read.low, (), read.ask, accepted, (), runs, ())
+
+    def _is_epoch(self, epoch: str) -> bool:
+        if epoch in self._epochs:
+            return True
+        if not _EPOCH.fullmatch(epoch):
+            return False
+        if len(self._epochs) >= _MAX_KNOWN:
+            self._epochs.clear()
+        self._epochs.add(epoch)
+        return True
 
     def _place(self, topic: str) -> Topic | None:
         try:
@@ -108,7 +121,11 @@ class Decoder:
         return place
 
     def _assemble(
-        self, messages: Sequence[tuple[str, bytes]], heads: Sequence[Head | None], columns: _Columns, now_ms: int
+        self,
+        messages: Sequence[tuple[str, bytes]],
+        heads: Sequence[tuple[Head | None, int]],
+        columns: _Columns,
+        now_ms: int,
     ) -> Parcel:
         readings, wrong = columns.finish(now_ms, self._skew_ms)
         arrivals: list[Arrival] = []
@@ -117,8 +134,7 @@ class Decoder:
         parts: list[Readings] = []
         begun = start = 0  # usual rows behind `begun` are not yet in `parts`
         any_wrong = bool(wrong.any())
-        for (topic, payload), usual in zip(messages, heads, strict=True):
-            end = start + usual.size if usual else start
+        for (topic, payload), (usual, end) in zip(messages, heads, strict=True):
             if usual and not (any_wrong and wrong[start:end].any()):
                 arrivals.append(Arrival(topic, payload, now_ms, usual))
                 start = end

@@ -209,8 +209,8 @@ class Subscriber:
             self._handled += len(taken)
         session.acknowledge(taken)
         session.answer(outcome.answers)
-        session.flush()
         self._tell(outcome)
+        session.flush()
         return True
 
     def _commit(self, taken: Sequence[Received], session: Session) -> Outcome | None:

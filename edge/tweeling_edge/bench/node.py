@@ -1,0 +1,169 @@
+"""One node that publishes from memory, by the agent's own publisher and by the agent's rules."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from tweeling import __version__
+from tweeling.wire.ack import Ack, State
+from tweeling.wire.envelope import Envelope
+from tweeling.wire.ranges import SeqSet
+from tweeling.wire.topics import Channel
+from tweeling_edge import config as configuration
+from tweeling_edge.bench.load import THINGS, Load
+from tweeling_edge.bench.window import Window
+from tweeling_edge.clock import system_ms
+from tweeling_edge.config import Broker
+from tweeling_edge.publisher import Arrived, Confirmed, LineDown, LineEvent, LineUp, Publisher
+
+_ASK_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to send. rate: messages a second of all nodes together; without it, as fast as the hub commits."""
+
+    broker: Broker
+    nodes: tuple[tuple[str, str], ...]
+    credentials: tuple[Path, ...] = ()
+    records: int
+    window: int
+    until: Literal["hub", "broker"] = "hub"  # whose word settles a message: the broker's is no delivery
+    rate: float | None = None
+    seconds: float
+    wait_s: float = 5.0  # for the hub's word, before a message is repeated
+    grace_s: float = 60.0  # for the first answer, and for the last
+
+
+class Node:
+    """Keeps its window full until `ended`. Its line's thread and the caller's meet at one lock."""
+
+    def __init__(self, plan: Plan, index: int, ended: threading.Event) -> None:
+        hub, self._node = plan.nodes[index]
+        self._epoch = secrets.token_hex(8)
+        self._load = Load(hub, self._node, self._epoch, records=plan.records, first_thing=index * THINGS)
+        self.window = Window(self._load.seqs)
+        self._most, self._wait_s = plan.window, plan.wait_s
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._due: int | None = 0  # messages that the schedule wants sent by now; None: all
+        self._ask_at = 0.0
+        self._paused_until = 0.0
+        self._until_broker = plan.until == "broker"
+        self._confirmed = 0  # by the broker, not yet settled
+        self.answered = False
+        self.connections = 0
+        self.refused = 0
+        self.paused_s = 0.0
+        self.first_at = 0.0
+        self._publisher = Publisher(
+            plan.broker,
+            configuration.credentials(plan.credentials[index]) if plan.credentials else None,
+            hub=hub,
+            node=self._node,
+            presence=self._presence,
+            listen=self._hear,
+            now_ms=system_ms,
+            rng=Random(secrets.randbits(64)),  # noqa: S311 -- spreads reconnects, guards nothing
+        )
+
+    def start(self) -> None:
+        """Connect and ask."""
+        self._publisher.start()
+
+    def stop(self) -> None:
+        """Say goodbye."""
+        self._publisher.stop()
+
+    def look(self, now: float, due: int | None) -> None:
+        """Send what time has made due: the question, repeats, new messages."""
+        with self._lock:
+            self._due = due
+            if self._until_broker:
+                self._settle_confirmed(now)
+            if self.answered:
+                self._flow(now)
+            elif now >= self._ask_at:
+                self._ask(now)
+
+    # ------------------------------------------------------------ the line's thread
+
+    def _hear(self, event: LineEvent) -> None:
+        if isinstance(event, Confirmed):
+            self._confirmed += self.answered  # counted only: here paho holds a lock that `publish` wants too
+            return
+        with self._lock:
+            match event:
+                case Arrived(Channel.ACK, payload):
+                    self._acked(Ack.decode(payload), time.monotonic())
+                case LineUp():
+                    self.connections += 1
+                    if self._until_broker:
+                        self.answered = True
+                    else:
+                        self._ask(time.monotonic())
+                case LineDown():
+                    self.answered = False
+
+    def _acked(self, ack: Ack, now: float) -> None:
+        if ack.epoch != self._epoch:
+            return
+        settled = ack.committed
+        if ack.refused:
+            refused = SeqSet.of((first, last) for first, last, _ in ack.refused)
+            self.refused += len(refused)
+            settled = (SeqSet.of(settled) | refused).ranges
+        self.window.settle(settled, now)
+        if ack.retry_after:
+            pause = max(now + ack.retry_after, self._paused_until)
+            self.paused_s += pause - max(now, self._paused_until)
+            self._paused_until = pause
+        if ack.known and not self.answered:
+            self.answered = True
+            for message in self.window.overdue(now, 0):  # what the connection before may have lost
+                self._send(message)
+        if self.answered:
+            self._flow(now)
+
+    def _settle_confirmed(self, now: float) -> None:
+        """Settle what the broker has confirmed since the last look; it does so in order."""
+        count = min(self._confirmed, len(self.window))
+        self._confirmed -= count
+        if count:
+            self.window.settle(
+                ((self._load.first(self.window.low), self._load.first(self.window.low + count) - 1),), now
+            )
+
+    # ------------------------------------------------------------ sending
+
+    def _flow(self, now: float) -> None:
+        if now < self._paused_until:
+            return
+        for message in self.window.overdue(now, self._wait_s):
+            self._send(message)
+        room = self._most - len(self.window)
+        if self._due is not None:
+            room = min(room, self._due - self.window.sent)
+        if room > 0 and not self._ended.is_set():
+            self.first_at = self.first_at or now
+            for message in self.window.send(room, now):
+                self._send(message)
+
+    def _send(self, message: int) -> None:
+        low = self._load.first(self.window.low)
+        self._publisher.publish(self._load.payload(message, low, system_ms()))
+
+    def _ask(self, now: float) -> None:
+        self._ask_at = now + _ASK_S
+        low = self._load.first(self.window.low)
+        self._publisher.publish(Envelope(node=self._node, epoch=self._epoch, low=low, ask=True).to_json())
+
+    def _presence(self, online: bool, since_ms: int) -> bytes:
+        software, queued = f"tweeling-edge {__version__}", len(self.window)
+        return State(online=online, since_ms=since_ms, epoch=self._epoch, software=software, queued=queued).encode()

@@ -1,0 +1,133 @@
+"""The record store, read row by row: for an auditor, also while a hub writes to it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+
+from tweeling.adapters.journal_audit import damage, seen
+from tweeling.adapters.sql.engine import migrations
+from tweeling.adapters.sql.tables import ANCHOR, APPLIED, CHECKPOINT, ENTRY, EVENT, FACT, LOT, MOVEMENT, NODE
+from tweeling.errors import ConfigError, UnavailableError, VerificationError
+from tweeling.ports.audit import EntryRow, HeadRow, LotRow, MovementRow, NodeRow
+
+_AT_ONCE = 1000
+_HISTORY = "history"
+_IDENTITY = (MOVEMENT.c.hub, MOVEMENT.c.node, MOVEMENT.c.epoch)
+_MOVEMENTS = tuple(column for column in MOVEMENT.c if column.name != "number")
+
+
+class SqlRecordsAudit:
+    """A `RecordsAudit` over one transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._sqlite = connection.dialect.name == "sqlite"
+
+    def damage(self) -> Iterator[str]:
+        """See `RecordsAudit`."""
+        if not self._sqlite:
+            return iter(())  # a server looks after its own pages
+        checks = (self._rows(sa.text(f"PRAGMA {name}")) for name in ("integrity_check", "foreign_key_check"))
+        return damage(*checks)
+
+    def sources(self) -> Mapping[str, int]:
+        """See `RecordsAudit`."""
+        return {str(source): int(through) for source, through in self._rows(sa.select(APPLIED))}
+
+    def history(self) -> int:
+        """See `RecordsAudit`."""
+        rows = self._rows(sa.select(FACT.c.body).where(FACT.c.key == _HISTORY))
+        return sum(int(json.loads(body)["points"]) for (body,) in rows)
+
+    def movements(self) -> Iterator[MovementRow]:
+        """See `RecordsAudit`."""
+        # Another collation than that of bytes would bring them in another order than the journal's.
+        names = _IDENTITY if self._sqlite else tuple(sa.collate(column, "C") for column in _IDENTITY)
+        query = sa.select(*_MOVEMENTS).order_by(*names, MOVEMENT.c.seq, MOVEMENT.c.idx)
+        return map(MovementRow._make, self._rows(query))
+
+    def entries(self) -> Iterator[EntryRow]:
+        """See `RecordsAudit`."""
+        kept = (EVENT.c.jcs, EVENT.c.body, EVENT.c.disclosures)
+        query = sa.select(ENTRY.c.idx, ENTRY.c.body, *kept).outerjoin(EVENT, EVENT.c.idx == ENTRY.c.idx)
+        return map(EntryRow._make, self._rows(query.order_by(ENTRY.c.idx)))
+
+    def nodes(self, level: int) -> Iterator[NodeRow]:
+        """See `RecordsAudit`."""
+        query = sa.select(NODE.c.idx, NODE.c.hash).where(NODE.c.level == level).order_by(NODE.c.idx)
+        return map(NodeRow._make, self._rows(query))
+
+    def levels(self) -> int:
+        """See `RecordsAudit`."""
+        return int(next(self._rows(sa.select(sa.func.coalesce(sa.func.max(NODE.c.level) + 1, 0))))[0])
+
+    def checkpoints(self) -> Iterator[HeadRow]:
+        """See `RecordsAudit`."""
+        query = sa.select(CHECKPOINT.c.size, CHECKPOINT.c.root, CHECKPOINT.c.note).order_by(CHECKPOINT.c.size)
+        return map(HeadRow._make, self._rows(query))
+
+    def anchors(self) -> Iterator[HeadRow]:
+        """See `RecordsAudit`."""
+        query = sa.select(ANCHOR.c.size, ANCHOR.c.root).order_by(ANCHOR.c.size)
+        return (HeadRow(size, root, "") for size, root in self._rows(query))
+
+    def lots(self) -> Iterator[LotRow]:
+        """See `RecordsAudit`."""
+        return map(LotRow._make, self._rows(sa.select(LOT.c.lot, LOT.c.idx, LOT.c.leaf).order_by(LOT.c.lot)))
+
+    def _rows(self, query: sa.Executable) -> Iterator[tuple[Any, ...]]:
+        with _translated():
+            streamed = self._connection.execution_options(stream_results=True, yield_per=_AT_ONCE)
+            for row in streamed.execute(query):
+                yield tuple(bytes(value) if isinstance(value, memoryview) else value for value in row)
+
+
+@contextmanager
+def open_records_audit(url: str) -> Iterator[SqlRecordsAudit]:
+    """Look at a record store as it is now, and change nothing; raises ConfigError for one of another schema."""
+    engine = _engine(sa.make_url(url))
+    try:
+        with _translated(), engine.connect() as connection:  # begins with the first query, and is rolled back
+            done = connection.execute(sa.text("SELECT max(version) FROM schema_version")).scalar()
+            if done != (known := migrations()[-1][0]):
+                raise ConfigError(
+                    f"schema {done}, this program knows {known}", field="records", remedy="Start the hub once with it"
+                )
+            yield SqlRecordsAudit(connection)
+    finally:
+        engine.dispose()
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    if url.get_backend_name() != "sqlite":
+        return sa.create_engine(url, isolation_level="REPEATABLE READ", execution_options={"postgresql_readonly": True})
+    path = Path(url.database or "")
+    if not path.is_file():
+        raise UnavailableError(f"records: no such file: {path}")
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None))
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (sa_exc.DatabaseError, sa_exc.InterfaceError, sa_exc.TimeoutError) as exc:
+        cause = getattr(exc, "orig", None) or exc
+        if isinstance(cause, sqlite3.Error) and seen(cause):
+            raise VerificationError(f"cannot be read any more: {cause}", field="records") from exc
+        raise UnavailableError(f"records: {type(cause).__name__}: {cause}") from exc

@@ -1,0 +1,226 @@
+"""What an auditor reads of an installation: rows as they are kept, never what the hub makes of them.
+
+Everything of one reader is seen at one moment, however long the look takes. Readers raise VerificationError for rows
+that cannot be read any more, UnavailableError where a store does not answer at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+from tweeling.domain.points import Points
+from tweeling.ports.journal import NodeEpoch
+from tweeling.ports.timeseries import Found
+
+
+class BatchRow(NamedTuple):
+    """One commit. heads: JSON that tells the envelopes in `body` apart."""
+
+    number: int
+    recorded_ms: int
+    late_ms: int
+    readings: int
+    movements: int
+    size: int
+    heads: str
+    body: bytes
+
+
+class RangeRow(NamedTuple):
+    """Seqs of one outbox that became something."""
+
+    outbox: int
+    kind: str
+    first: int
+    last: int
+
+
+class SuspectRow(NamedTuple):
+    """One message in quarantine."""
+
+    id: int
+    digest: bytes
+    topic: str
+    payload: bytes
+    seen: int
+
+
+class MovementRow(NamedTuple):
+    """One weighing."""
+
+    hub: str
+    node: str
+    epoch: str
+    seq: int
+    place: int
+    time_ms: int
+    zone: str
+    direction: str
+    net_g: int
+    gross_g: int | None
+    tare_g: int | None
+    material: str
+    partner: str | None
+    ticket: str | None
+    lot: str | None
+
+
+class JournalAudit(Protocol):
+    """The ingest journal at one moment."""
+
+    @property
+    def id(self) -> str:
+        """What makes this journal itself."""
+        ...
+
+    def damage(self) -> Iterator[str]:
+        """What the file says is wrong with itself."""
+        ...
+
+    def totals(self) -> Mapping[str, int]:
+        """Every total by name."""
+        ...
+
+    def outboxes(self) -> Mapping[int, NodeEpoch]:
+        """Whose the ranges are."""
+        ...
+
+    def ranges(self) -> Iterator[RangeRow]:
+        """Every range, by outbox and first seq."""
+        ...
+
+    def batches(self, *, above: int = 0) -> Iterator[BatchRow]:
+        """Every batch with a number above this, the newest first."""
+        ...
+
+    def movements(self) -> Iterator[tuple[int, MovementRow]]:
+        """Every weighing with the number of its batch, by identity."""
+        ...
+
+    def movements_of_batches(self) -> Iterator[tuple[int, MovementRow]]:
+        """Every weighing with the number of its batch: the newest batch first, within it by identity."""
+        ...
+
+    def suspects(self) -> Iterator[SuspectRow]:
+        """The whole quarantine."""
+        ...
+
+
+class EntryRow(NamedTuple):
+    """One entry of the custody log, and what is kept behind it. jcs: None where that is erased."""
+
+    place: int
+    body: bytes
+    jcs: bytes | None
+    event: bytes | None
+    disclosures: bytes | None
+
+
+class NodeRow(NamedTuple):
+    """The hash of a complete subtree."""
+
+    place: int
+    hash: bytes
+
+
+class HeadRow(NamedTuple):
+    """A head of the log that was signed or anchored. note: the signed text, empty for an anchor."""
+
+    size: int
+    root: bytes
+    note: str
+
+
+class LotRow(NamedTuple):
+    """The newest entry of a lot, as the next one will be linked to it."""
+
+    lot: str
+    place: int
+    leaf: bytes
+
+
+class RecordsAudit(Protocol):
+    """Facts and custody log at one moment."""
+
+    def damage(self) -> Iterator[str]:
+        """What the database says is wrong with itself."""
+        ...
+
+    def sources(self) -> Mapping[str, int]:
+        """How far each source of movements is applied."""
+        ...
+
+    def history(self) -> int:
+        """How many points were loaded before the hub lived."""
+        ...
+
+    def movements(self) -> Iterator[MovementRow]:
+        """Every weighing, by identity."""
+        ...
+
+    def entries(self) -> Iterator[EntryRow]:
+        """Every entry, in order."""
+        ...
+
+    def nodes(self, level: int) -> Iterator[NodeRow]:
+        """Every subtree of a level, in order."""
+        ...
+
+    def levels(self) -> int:
+        """How many levels of subtrees are kept."""
+        ...
+
+    def checkpoints(self) -> Iterator[HeadRow]:
+        """Every signed head, the smallest first."""
+        ...
+
+    def anchors(self) -> Iterator[HeadRow]:
+        """Every anchored head, the smallest first."""
+        ...
+
+    def lots(self) -> Iterator[LotRow]:
+        """Every lot."""
+        ...
+
+
+class PointsAudit(Protocol):
+    """What an auditor asks of a time-series store, which may live on meanwhile; see `TimeSeriesStore`."""
+
+    @property
+    def precision(self) -> float:
+        """See `TimeSeriesStore`."""
+        ...
+
+    def count(self) -> int:
+        """How many points the store holds."""
+        ...
+
+    def applied(self, source: str) -> int:
+        """The number through which a source is applied durably, 0 when never."""
+        ...
+
+    def find(self, points: Points) -> Found:
+        """What stands at the series and times of some points."""
+        ...
+
+
+class Installation(Protocol):
+    """Everything of one hub that can be audited. Open the points first, the records next, the journal last.
+
+    So the journal is never behind what followed it. `points` is None for a store that keeps nothing.
+    """
+
+    @property
+    def points(self) -> PointsAudit | None:
+        """The time-series store."""
+        ...
+
+    def records(self) -> AbstractContextManager[RecordsAudit]:
+        """Look at facts and custody log."""
+        ...
+
+    def journal(self) -> AbstractContextManager[JournalAudit]:
+        """Look at the journal; again, to see what came meanwhile."""
+        ...
