@@ -20,6 +20,11 @@ def load(made: Rig) -> None:
     until(lambda: made.progress() >= 500, "the installation works", seconds=60)
 
 
+def _small(store: str, disk: Path) -> dict[str, Path]:
+    """What of a rig lies on the small disk, so that it holds the time-series store."""
+    return {"data": disk / "hub"} if store == "duckdb" else {"store_data": disk / "victoria"}
+
+
 def acknowledged(made: Rig) -> int:
     return sum(edge.acknowledged() for edge in made.edges)
 
@@ -47,12 +52,11 @@ def test_a_full_disk_stops_commits_and_acknowledgements_and_costs_nothing(tmp_pa
 def test_a_full_disk_under_the_store_delays_answers_and_no_acknowledgement(tmp_path: Path, store: str) -> None:
     with (
         small_disk(tmp_path / "disk", 40) as disk,
-        rig(tmp_path / "rig", broker="mosquitto", nodes=NODES, store=store, store_data=disk.path / "victoria") as made,
+        rig(tmp_path / "rig", broker="mosquitto", nodes=NODES, store=store, **_small(store, disk.path)) as made,
     ):
-        if store == "duckdb":  # the file alone lies on the small disk
-            file = made.installation.folder / "points.duckdb"
-            file.symlink_to(disk.path / file.name)
-            file.with_suffix(".duckdb.wal").symlink_to(disk.path / "points.duckdb.wal")
+        if store == "duckdb":  # journal and facts lie elsewhere
+            for name in ("journal.db", "records.db"):
+                (made.installation.folder / name).symlink_to(tmp_path / "rig" / name)
         load(made)
         disk.fill()
         made.hub.wait_line("store.lost")
