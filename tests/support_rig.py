@@ -14,7 +14,7 @@ from typing import Any
 from support_broker import until
 from support_rig_files import BrokerFiles, Node, Table, write_edge, write_hub
 from support_rig_program import Guard, Program
-from support_servers import free_port, need
+from support_servers import lasting_port, need
 
 from tweeling.cli.client import HubClient
 from tweeling.errors import UnavailableError
@@ -94,10 +94,10 @@ class Rig:
         self.store: Program | None = None
         self.store_url: str | None = None
         if store == "victoriametrics":
-            self.store_url = f"http://127.0.0.1:{free_port()}"
+            self.store_url = f"http://127.0.0.1:{lasting_port()}"
             self.store = _victoria(store_data or folder / "victoria", folder / "victoria.log", self.store_url)
         self.installation = write_hub(
-            data or folder / "hub", self.files, port=free_port(), store_url=self.store_url, tables=settings
+            data or folder / "hub", self.files, port=lasting_port(), store_url=self.store_url, tables=settings
         )
         self.hub = Program(
             "hub", [*hub, self.installation.config], ready="hub.ready", log=folder / "hub.log", env=hub_env

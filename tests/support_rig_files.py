@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from support_servers import free_port, need
+from support_servers import lasting_port, need
 
 from tweeling.adapters import nats, secretfile
 from tweeling.cli import configs
@@ -31,7 +31,7 @@ class BrokerFiles:
     def __init__(self, kind: str, folder: Path, nodes: Sequence[Node], *, plain: bool = False) -> None:
         """plain: Mosquitto just as Debian configures it, without even `set_tcp_nodelay`."""
         self.kind = kind
-        self.host, self.port = "127.0.0.1", free_port()
+        self.host, self.port = "127.0.0.1", lasting_port()
         self._folder = folder
         folder.mkdir(parents=True)
         if kind == "nats":
