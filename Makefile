@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all bench check fmt setup setup-dev chain servers contracts constraints dist clean
+.PHONY: help demo test test-all test-faults bench check fmt setup setup-dev chain servers contracts constraints dist clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -23,6 +23,9 @@ test: setup-dev chain servers ## run every test that CI runs
 
 test-all: setup-dev chain servers ## run the long tests too
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-faults: setup-dev chain servers ## kill, flood, starve and mislead every part; takes an hour
+	@$(BIN)/python -m pytest tests/fault $(ARGS)
 
 bench: setup-dev servers ## measure ingest and edge, beside the machine's own limits
 	@$(BIN)/tweeling bench ingest $(ARGS)

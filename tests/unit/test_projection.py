@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from support_broker import until
 from support_store import T0
 
 from tweeling.adapters.memory import MemoryStore
@@ -44,6 +45,41 @@ class FragileStore(MemoryStore):
             raise UnavailableError("the store took it and said nothing")
 
 
+class HoldingStore(MemoryStore):
+    """A store that holds what it is given until it is asked, or given more; with a full disk it loses that instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = False
+        self.failures = threading.Semaphore(0)
+        self._held: list[tuple[Points, str, int]] = []
+        self._lost = False
+
+    def apply(self, points: Points, *, source: str, through: int) -> None:
+        self._keep()
+        if self._lost:
+            self._lost = False
+            raise UnavailableError("what was applied last is lost")
+        self._held.append((points, source, through))
+
+    def applied(self, source: str) -> int:
+        self._keep()
+        return super().applied(source)
+
+    def lose(self) -> None:
+        """Lose what is held, as when somebody else's question met a full disk."""
+        self._held, self._lost = [], True
+
+    def _keep(self) -> None:
+        if self._held and self.full:
+            self.lose()
+            self.failures.release()
+            raise UnavailableError("the disk is full")
+        for points, whose, through in self._held:
+            super().apply(points, source=whose, through=through)
+        self._held = []
+
+
 class FragileFacts(MemoryFacts):
     """Likewise."""
 
@@ -63,6 +99,7 @@ class World:
     def __init__(self, journal: MemoryJournal) -> None:
         self.journal = journal
         self.store = FragileStore()
+        self.holding = HoldingStore()
         self.facts = FragileFacts()
         self.told: queue.Queue[Applied] = queue.Queue()
         self.seq = 0
@@ -215,6 +252,33 @@ def test_an_outage_is_logged_once_and_caught_up_after(world: World, caplog: pyte
         assert projector.status().lost is None
     assert [record.message for record in caplog.records] == ["store.lost", "store.back"]
     assert world.stored() == _all(4)
+
+
+def test_a_store_that_takes_and_cannot_keep_is_lost_once_until_it_keeps(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="tweeling")
+    projector = Projector(world.journal, world.holding, world.facts, world.told.put, pace_s=0)
+    world.holding.full = True
+    with _running(projector):
+        for _ in range(2):
+            world.commit(1)
+            projector.wake()
+            assert world.holding.failures.acquire(timeout=10)
+        world.holding.full = False
+        until(lambda: projector.status().lost is None, "the store is back")
+    assert [record.message for record in caplog.records] == ["store.lost", "store.back"]
+    assert world.holding.count() == 2
+    assert world.told_all() == _all(2)
+
+
+def test_what_a_store_lost_unnoticed_is_applied_again_without_any_news(world: World) -> None:
+    projector = Projector(world.journal, world.holding, world.facts, world.told.put, pace_s=0)
+    world.commit(2)
+    with _running(projector):
+        assert world.told.get(timeout=10).through == 2
+        world.holding.lose()  # before anybody has asked whether it is kept
+        until(lambda: world.holding.count() == 2, "the points are there again")
 
 
 def test_the_journal_is_trimmed_behind_what_every_store_holds(world: World) -> None:

@@ -112,12 +112,12 @@ class Projector:
             self._news.clear()
             try:
                 self._follow(stop)
-                if idle:
+                if idle or self._lost is not None:  # back is a store that keeps, not one that only takes
                     self._settle()
             except UnavailableError as exc:
                 if self._lost is None:
                     log.warning("store.lost", extra={"reason": str(exc), "through": self._through})
-                self._lost = str(exc)
+                self._lost, self._at = str(exc), None
                 stop.wait(delay)
                 delay = min(delay * 2, _BACKOFF_S[1])
                 continue
@@ -170,12 +170,14 @@ class Projector:
         return at
 
     def _settle(self) -> None:
-        """Have the stores keep what they were given, and let the journal forget that."""
+        """Have the stores keep what they were given, and let the journal forget it; raise where they lost it."""
         if self._through <= self._settled:
             return
         self._facts.apply_movements((), source=self._source, through=self._through)
         durable = min(self._store.applied(self._source), self._facts.movements_applied(self._source))
         self._journal.trim(durable)
+        if durable < self._through:
+            raise UnavailableError(f"a store has kept batches through {durable} only, of {self._through}")
         self._settled = self._through
 
 
