@@ -126,7 +126,12 @@ class Outbox:
 
     def source(self, name: str) -> Source:
         """What is known of a source, and where it goes on."""
-        return self.stats().sources.get(name, Source())
+        return self.sources().get(name, Source())
+
+    def sources(self) -> dict[str, Source]:
+        """What is known of every source."""
+        with self._reading:
+            return outbox_store.sources(self._reader)
 
     def rewind(self, name: str) -> None:
         """Let a source begin again."""

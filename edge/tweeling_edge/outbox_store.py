@@ -275,9 +275,14 @@ def stats(connection: sqlite3.Connection) -> Stats:
         rows, size = _usage(connection)
         weighings = connection.execute("SELECT count(*) FROM reading WHERE weighing").fetchone()[0]
         oldest = connection.execute("SELECT queued_ms FROM reading ORDER BY seq LIMIT 1").fetchone()
+    return Stats(epoch, last, rows, weighings, size, oldest[0] if oldest else None, sources(connection))
+
+
+def sources(connection: sqlite3.Connection) -> dict[str, Source]:
+    """What became of each driver's samples."""
+    with translated():
         found = connection.execute("SELECT name, cursor, queued, committed, refused, dropped FROM source ORDER BY name")
-        sources = {name: Source(*rest) for name, *rest in found}
-    return Stats(epoch, last, rows, weighings, size, oldest[0] if oldest else None, sources)
+        return {name: Source(*rest) for name, *rest in found}
 
 
 def _usage(connection: sqlite3.Connection) -> tuple[int, int]:

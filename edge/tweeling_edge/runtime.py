@@ -22,7 +22,7 @@ from tweeling.wire.topics import Channel
 from tweeling_edge import config as configuration
 from tweeling_edge.agent import Agent, Limits
 from tweeling_edge.clock import Clock, system_ms
-from tweeling_edge.config import Config, DriverSettings, ReplaySettings
+from tweeling_edge.config import Config, DriverSettings, ReplaySettings, SimulateSettings
 from tweeling_edge.drivers import Driver
 from tweeling_edge.events import (
     Acked,
@@ -68,13 +68,13 @@ Incoming = Notice | LineEvent | _Woken | _DriverEnded
 class Runtime:
     """Everything of one node, joined. Use as a context manager, call `run` once."""
 
-    def __init__(self, config: Config, drivers: Sequence[DriverSettings] | None = None) -> None:
+    def __init__(self, config: Config, drivers: Sequence[DriverSettings | Driver] | None = None) -> None:
         """Open what the configuration names; `drivers` take the place of its own. Raises ConfigError."""
         self._config = config
         who = configuration.credentials(config.broker.credentials) if config.broker.credentials else None
         self.clock = Clock() if config.clock is None else Clock(**config.clock.model_dump())
         chosen = config.drivers if drivers is None else drivers
-        self.drivers = [_driver(settings, config.hub, self.clock) for settings in chosen]
+        self.drivers = [_driver(each, config.hub, self.clock) for each in chosen]
         names = [driver.name for driver in self.drivers]
         if len(set(names)) != len(names):
             raise ConfigError("two drivers are the same", field="drivers", remedy="Remove one")
@@ -163,11 +163,16 @@ class Runtime:
         )
 
     @property
+    def protocol(self) -> str:
+        """The version of MQTT that is spoken, or tried."""
+        return self._publisher.protocol
+
+    @property
     def finished(self) -> bool:
         """Whether every driver has come to its end and all of theirs is settled."""
         if self._unfinished:
             return False
-        sources = self.outbox.stats().sources
+        sources = self.outbox.sources()
         return all(
             sources[driver.name].settled >= sources[driver.name].queued
             for driver in self.drivers
@@ -306,15 +311,17 @@ class Runtime:
                 return
 
 
-def _driver(settings: DriverSettings, hub: str, clock: Clock) -> Driver:
+def _driver(given: DriverSettings | Driver, hub: str, clock: Clock) -> Driver:
     # Each driver loads what it needs, and only where it is used.
-    if isinstance(settings, ReplaySettings):
+    if isinstance(given, ReplaySettings):
         from tweeling_edge.drivers.replay import Replay
 
-        return Replay(settings, clock)
-    from tweeling_edge.drivers.simulate import Simulate
+        return Replay(given, clock)
+    if isinstance(given, SimulateSettings):
+        from tweeling_edge.drivers.simulate import Simulate
 
-    return Simulate(settings, hub, clock)
+        return Simulate(given, hub, clock)
+    return given
 
 
 def _check_ranges(ack: Ack) -> None:

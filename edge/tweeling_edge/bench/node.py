@@ -5,8 +5,6 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 from tweeling import __version__
@@ -17,27 +15,12 @@ from tweeling.wire.ranges import SeqSet
 from tweeling.wire.topics import Channel
 from tweeling_edge import config as configuration
 from tweeling_edge.bench.load import THINGS, Load
+from tweeling_edge.bench.plan import Plan
 from tweeling_edge.bench.window import Window
 from tweeling_edge.clock import system_ms
-from tweeling_edge.config import Broker
 from tweeling_edge.publisher import Arrived, Confirmed, LineBroken, LineDown, LineEvent, LineUp, Publisher
 
 _ASK_S = 3.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to send. rate: messages a second of all nodes together; without it, as fast as the hub commits."""
-
-    broker: Broker
-    nodes: tuple[tuple[str, str], ...]
-    credentials: tuple[Path, ...] = ()
-    records: int
-    window: int
-    rate: float | None = None
-    seconds: float
-    wait_s: float = 5.0  # for the hub's word, before a message is repeated
-    grace_s: float = 60.0  # for the first answer, and for the last
 
 
 class Node:
@@ -46,7 +29,9 @@ class Node:
     def __init__(self, plan: Plan, index: int, ended: threading.Event) -> None:
         hub, self._node = plan.nodes[index]
         self._epoch = secrets.token_hex(8)
-        self._load = Load(hub, self._node, self._epoch, records=plan.records, first_thing=index * THINGS)
+        self._load = Load(
+            hub, self._node, self._epoch, records=plan.records, seqs=plan.samples, first_thing=index * THINGS
+        )
         self.window = Window(self._load.seqs)
         self._most, self._wait_s = plan.window, plan.wait_s
         self._ended = ended
