@@ -12,7 +12,6 @@ from typing import NamedTuple
 from tweeling.wire.ranges import SeqSet
 from tweeling_edge.events import Drop
 from tweeling_edge.outbox_file import translated
-from tweeling_edge.sample import Row
 from tweeling_edge.thinning import STEPS, Candidate, thin
 
 log = logging.getLogger("tweeling_edge.outbox")
@@ -258,14 +257,16 @@ def drops(connection: sqlite3.Connection) -> list[Drop]:
         return [Drop(*row) for row in connection.execute("SELECT id, first, last, reason FROM dropped ORDER BY id")]
 
 
-def page(connection: sqlite3.Connection, seqs: SeqSet) -> list[Row]:
-    """The rows of some seqs that are still there, in order."""
-    rows: list[Row] = []
+def page(connection: sqlite3.Connection, seqs: SeqSet) -> dict[int, str]:
+    """The bodies of some seqs that are still there, and perhaps of some between: one look where they lie close."""
+    spans = seqs.ranges
+    if spans and spans[-1][1] - spans[0][0] < 4 * len(seqs):
+        spans = ((spans[0][0], spans[-1][1]),)
+    bodies: dict[int, str] = {}
     with translated():
-        for bounds in seqs.ranges:
-            found = connection.execute("SELECT seq, body FROM reading WHERE seq BETWEEN ? AND ? ORDER BY seq", bounds)
-            rows += [Row(*row) for row in found]
-    return rows
+        for span in spans:
+            bodies.update(connection.execute("SELECT seq, body FROM reading WHERE seq BETWEEN ? AND ?", span))
+    return bodies
 
 
 def stats(connection: sqlite3.Connection) -> Stats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,14 @@ def run(plan: Plan, folder: Path) -> dict[str, Any]:
         runtime.run(done=lambda: runtime.finished or time.monotonic() >= end)
         cpu_s = time.process_time() - cpu_s
         counters = runtime.agent.counters
+        repeats = -(-counters.repeated // plan.samples)
         outcome = Outcome(
             protocol=runtime.protocol,
-            messages=runtime.messages,
+            messages=runtime.messages - repeats,
             acknowledged=counters.committed // plan.samples,
-            unacknowledged=-(-len(runtime.agent.held) // plan.samples),
+            unacknowledged=-(-runtime.agent.queued // plan.samples),
             refused=counters.refused,
-            repeats=runtime.repeats,
+            repeats=repeats,
             connections=runtime.connections,
             seconds=runtime.settled_at - driver.began if counters.committed else 0.0,
             latencies_ms=runtime.latencies_ms,
@@ -110,7 +111,6 @@ class _Measured(Runtime):
         super().__init__(config, [driver])
         self._driver = driver
         self.messages = 0
-        self.repeats = 0
         self.connections = 0
         self.settled_at = 0.0
         self.latencies_ms = array("f")
@@ -120,12 +120,12 @@ class _Measured(Runtime):
         super()._do(event)
 
     def _carry_out(self, command: Command) -> None:
-        if isinstance(command, Publish) and command.seqs:
-            again = self.agent.counters.repeated - self.repeats
-            self.messages += not again
-            self.repeats += again
         if isinstance(command, Delete):
             now = self.settled_at = time.monotonic()
             made = self._driver.made
             self.latencies_ms.extend((now - made[seq - 1]) * 1000 for seq in command.committed)
         super()._carry_out(command)
+
+    def _publish(self, commands: Sequence[Publish]) -> None:
+        self.messages += sum(bool(command.seqs) for command in commands)
+        super()._publish(commands)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from random import Random
 
 from tweeling import __version__
@@ -112,8 +113,7 @@ class Node:
             self._paused_until = pause
         if ack.known and not self.answered:
             self.answered = True
-            for message in self.window.overdue(now, 0):  # what the connection before may have lost
-                self._send(message)
+            self._send(self.window.overdue(now, 0))  # what the connection before may have lost
         if self.answered:
             self._flow(now)
 
@@ -122,19 +122,17 @@ class Node:
     def _flow(self, now: float) -> None:
         if now < self._paused_until:
             return
-        for message in self.window.overdue(now, self._wait_s):
-            self._send(message)
+        self._send(self.window.overdue(now, self._wait_s))
         room = self._most - len(self.window)
         if self._due is not None:
             room = min(room, self._due - self.window.sent)
         if room > 0 and not self._ended.is_set():
             self.first_at = self.first_at or now
-            for message in self.window.send(room, now):
-                self._send(message)
+            self._send(self.window.send(room, now))
 
-    def _send(self, message: int) -> None:
-        low = self._load.first(self.window.low)
-        self._publisher.publish(self._load.payload(message, low, system_ms()))
+    def _send(self, messages: Sequence[int]) -> None:
+        low, now_ms = self._load.first(self.window.low), system_ms()
+        self._publisher.publish_all([self._load.payload(message, low, now_ms) for message in messages])
 
     def _ask(self, now: float) -> None:
         self._ask_at = now + _ASK_S
