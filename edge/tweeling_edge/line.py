@@ -11,8 +11,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, Self, cast
 
 import paho.mqtt.client as paho
@@ -48,7 +48,8 @@ class Line(paho.Client):
         self._sleeper, self._waker = socket.socketpair()
         self._sleeper.setblocking(False)
         self._waker.setblocking(False)
-        self.on_socket_register_write = lambda *_: self.wake()  # called by whoever publishes first
+        self._bursts = 0
+        self.on_socket_register_write = lambda *_: self._stir()  # called by whoever publishes first
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +74,20 @@ class Line(paho.Client):
         if threading.get_ident() != self._server:
             with suppress(OSError):  # full of wake-ups already, or closed: there is nobody to wake
                 self._waker.send(b"\0")
+
+    def _stir(self) -> None:
+        if not self._bursts:
+            self.wake()
+
+    @contextmanager
+    def burst(self) -> Iterator[None]:
+        """Wake the serving thread once, at the end, however much is published in between."""
+        self._bursts += 1
+        try:
+            yield
+        finally:
+            self._bursts -= 1
+            self.wake()
 
     def serve(self, done: Callable[[], object], *, seconds: float = float("inf")) -> None:
         """Carry packets until the connection ends, `done` holds (`wake` makes it looked at), or time is up."""
