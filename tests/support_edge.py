@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,10 @@ from tweeling.wire import topics
 from tweeling.wire.ack import Ack, State
 from tweeling.wire.envelope import Decoded, decode
 from tweeling.wire.ranges import SeqSet
+from tweeling.wire.senml import Resolved
 from tweeling.wire.topics import Channel, Topic
+from tweeling_edge.clock import system_ms
+from tweeling_edge.outbox import Outbox
 
 FAR_MS = 10**13
 
@@ -36,10 +40,11 @@ class Hub:
         self.movements: list[Movement] = []
         self.settled: dict[str, SeqSet] = {}
         self.dropped: dict[str, SeqSet] = {}
+        self.arrived_ms: dict[tuple[str, int], int] = {}  # (name, time) -> when it was first committed
         self.states: list[State] = []
         self.envelopes: list[Decoded] = []
         self.counts: Counter[str] = Counter()
-        self._loss, self._rate = loss, rate
+        self._loss, self.rate = loss, rate
         self._random = random.Random(7)
         self._changed = threading.Condition()
         self._ended = False
@@ -83,7 +88,11 @@ class Hub:
         known = self.settled.get(came.epoch, SeqSet())
         refused = SeqSet.of((first, last) for first, last, _ in came.refused)
         rows = zip(came.names, came.times, came.values, came.units, came.seqs, strict=True)
-        self.readings += [(name, at, value, unit) for name, at, value, unit, seq in rows if seq not in known]
+        news = [(name, at, value, unit) for name, at, value, unit, seq in rows if seq not in known]
+        self.readings += news
+        now_ms = system_ms()
+        for name, at, _, _ in news:
+            self.arrived_ms.setdefault((name, at), now_ms)
         self.movements += [movement for movement in came.movements if movement.identity.seq not in known]
         self.counts["repeated"] += len(came.accepted & known)
         known = self.settled[came.epoch] = known | came.accepted | refused
@@ -94,20 +103,20 @@ class Hub:
             committed=(known - refused).ranges if came.ask else came.accepted.ranges,
             refused=came.refused,
             known=came.ask,
-            rate=self._rate,
+            rate=self.rate,
         )
         self._client.publish(str(topic._replace(channel=Channel.ACK)), ack.encode(), qos=0)
 
 
 class Process:
-    """`tweeling-edge` as it is started on a gateway."""
+    """`tweeling-edge` as it is started on a gateway; `program` may take the place of `-m tweeling_edge`."""
 
-    def __init__(self, *arguments: str | Path) -> None:
+    def __init__(self, *arguments: str | Path, program: Sequence[str] = ("-m", "tweeling_edge")) -> None:
         self.lines: list[str] = []
         self.out = ""
         self._changed = threading.Condition()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tweeling_edge", *map(str, arguments)],
+            [sys.executable, *program, *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -156,6 +165,14 @@ class Process:
         """As a power cut would."""
         self._process.kill()
         self._finish()
+
+    def freeze(self) -> None:
+        """Stop it in its tracks: its sockets stay open, and nobody answers at them."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on as if nothing had been."""
+        self._process.send_signal(signal.SIGCONT)
 
     def resident_mb(self) -> float:
         """Resident memory now."""
@@ -206,6 +223,22 @@ def write_config(
     path = folder / "edge.toml"
     path.write_text("\n".join([*lines, f'[outbox]\npath = "outbox.sqlite3"\n{outbox}', extra]))
     return path
+
+
+def fill_outbox(path: Path, rows: int, *, name: str = "old") -> None:
+    """Leave an outbox with this many readings of a past time, as an outage would."""
+    outbox = Outbox(path, now_ms=system_ms, new_epoch=lambda: "0123456789abcdef")
+    try:
+        for start in range(0, rows, 1000):
+            outbox.put_many(
+                [
+                    (Resolved(f"{name}/level", 1_700_000_000_000 + 60_000 * row, row % 101, "", None),)
+                    for row in range(start, min(start + 1000, rows))
+                ]
+            )
+        outbox.trust()
+    finally:
+        outbox.close()
 
 
 def write_csv(

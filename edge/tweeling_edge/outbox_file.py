@@ -34,9 +34,15 @@ CREATE TABLE dropped (
 PRAGMA user_version = 1;
 """
 
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})  # the second is what a disk quota looks like
+
 
 class OutboxDamagedError(TweelingError):
     """The file changed under us; a restart sets it aside and begins anew."""
+
+
+class DiskFullError(UnavailableError):
+    """The disk took no more; nothing of the transaction was kept."""
 
 
 def hold(path: Path) -> int:
@@ -108,6 +114,13 @@ def open_or_set_aside(path: Path, *, now_ms: int, new_epoch: Callable[[], str]) 
             return _opened(path, new_epoch)
 
 
+def set_aside(path: Path) -> list[Path]:
+    """The damaged files that an operator has not yet taken away, oldest first."""
+    return sorted(
+        each for each in path.parent.glob(f"{path.name}.damaged-*") if each.suffix[-4:] not in {"-wal", "-shm"}
+    )
+
+
 def _opened(path: Path, new_epoch: Callable[[], str]) -> sqlite3.Connection:
     connection = connect(path)
     try:
@@ -134,6 +147,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as exc:
-        raise UnavailableError(f"outbox: {exc}") from exc
+        kind = DiskFullError if exc.sqlite_errorcode in _NO_ROOM else UnavailableError
+        raise kind(f"outbox: {exc}") from exc
     except sqlite3.DatabaseError as exc:
         raise OutboxDamagedError(f"outbox: {exc}") from exc

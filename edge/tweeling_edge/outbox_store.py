@@ -12,11 +12,14 @@ from typing import NamedTuple
 from tweeling.wire.ranges import SeqSet
 from tweeling_edge.events import Drop
 from tweeling_edge.outbox_file import translated
-from tweeling_edge.thinning import STEPS, Candidate, thin
+from tweeling_edge.seqs import Seqs
+from tweeling_edge.thinning import Candidate, Pass
 
 log = logging.getLogger("tweeling_edge.outbox")
 
 ROW_BYTES = 32  # beside its body, what a row costs
+THINNED = "outbox full: thinned to one reading an hour"
+PIECE = 500  # rows that are looked at in one transaction while an outbox is thinned
 _COUNT = {
     "committed": "UPDATE source SET committed = committed + ? WHERE id = ?",
     "refused": "UPDATE source SET refused = refused + ? WHERE id = ?",
@@ -96,6 +99,9 @@ class Writer:
         self.epoch, self.last, self.fresh = connection.execute("SELECT epoch, last, fresh FROM outbox").fetchone()
         self.rows, self.size = _usage(connection)
         self._thin_at = 1.0  # share of the quota
+        self._most_bytes = quota.max_bytes
+        self._pass: Pass | None = None
+        self._given_up = 0
         self._sources: dict[str, int] = dict(connection.execute("SELECT name, id FROM source"))
         self._moved: dict[int, tuple[int, str | None]] = {}  # source -> queued in this transaction, and its new cursor
 
@@ -136,31 +142,51 @@ class Writer:
             drops.append(Drop(row.lastrowid or 0, first, last, reason))
         return drops
 
+    @property
+    def thinning(self) -> bool:
+        """Whether `thin` has more to do."""
+        return self._pass is not None
+
     def thin(self) -> list[Drop]:
-        """Where the quota is passed, give readings up until a fifth of it is free or only sparse ones are left."""
-        if self._share() < 0.8:
-            self._thin_at = 1.0
-        if self._share() <= self._thin_at:
-            return []
-        drops: list[Drop] = []
-        for step_ms in STEPS:
-            excess = max(self.size - self._quota.max_bytes * 4 // 5, 0)
-            rows = max(self.rows - self._quota.max_rows * 4 // 5, 0)
-            excess = max(excess, rows * self.size // max(self.rows, 1))
-            if excess <= 0:
-                break
-            found = self._db.execute(
-                "SELECT seq, length(body) + ?, body FROM reading WHERE NOT weighing ORDER BY seq", (ROW_BYTES,)
-            )
-            gone = SeqSet.from_seqs(
-                row.seq for row in thin(map(Candidate._make, found), step_ms=step_ms, excess=excess)
-            )
-            found.close()
-            drops += self.drop(gone, f"outbox full: thinned to one reading per {step_ms // 3_600_000} h")
-        # Sparse leftovers may exceed the quota; look again only when there is clearly more than now.
-        self._thin_at = max(1.0, self._share() + 0.05)
-        log.warning("outbox.thinned", extra={"given_up": sum(d.last - d.first + 1 for d in drops), "rows": self.rows})
+        """Where the quota is passed, give readings up until a fifth of it is free or only sparse ones are left.
+
+        A piece at a time: whoever waits for a commit waits no longer than that takes.
+        """
+        if self._pass is None:
+            if self._share() < 0.8:
+                self._thin_at = 1.0
+            if self._share() <= self._thin_at:
+                return []
+            self._pass = Pass()
+        drops = self._thin_piece(self._pass)
+        self._given_up += sum(drop.last - drop.first + 1 for drop in drops)
+        if self._pass is None:
+            # Sparse leftovers may exceed the quota; look again only when there is clearly more than now.
+            self._thin_at = max(1.0, self._share() + 0.05)
+            log.warning("outbox.thinned", extra={"given_up": self._given_up, "rows": self.rows})
+            self._given_up = 0
         return drops
+
+    def _thin_piece(self, walk: Pass) -> list[Drop]:
+        rows = max(self.rows - self._quota.max_rows * 4 // 5, 0)
+        excess = max(self.size - self._most_bytes * 4 // 5, rows * self.size // max(self.rows, 1), 0)
+        found = self._db.execute(
+            "SELECT seq, length(body) + ?, body FROM reading WHERE seq > ? AND NOT weighing ORDER BY seq LIMIT ?",
+            (ROW_BYTES, walk.seen, PIECE),
+        ).fetchall()
+        gone = list(walk.choose(map(Candidate._make, found), excess))
+        if len(found) < PIECE or sum(candidate.size for candidate in gone) >= excess:
+            self._pass = None
+        return self.drop(SeqSet.from_seqs(candidate.seq for candidate in gone), THINNED)
+
+    def squeeze(self) -> None:
+        """The disk takes no more than is here now: let that be the quota, and make room."""
+        self._most_bytes = max(1, min(self.size, self._quota.max_bytes))
+        self._pass = Pass()
+
+    def relax(self) -> None:
+        """The disk has room again."""
+        self._most_bytes = self._quota.max_bytes
 
     def forget(self, ids: Sequence[int]) -> None:
         """The hub has heard of these drops."""
@@ -201,6 +227,7 @@ class Writer:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 self.epoch, self.last, self.fresh, self.rows, self.size, self._thin_at, self._sources = before
+                self._pass = None  # it may believe rows gone that are here again
                 self._moved.clear()
                 raise
 
@@ -215,7 +242,7 @@ class Writer:
             self._moved.clear()
 
     def _share(self) -> float:
-        return max(self.size / self._quota.max_bytes, self.rows / self._quota.max_rows)
+        return max(self.size / self._most_bytes, self.rows / self._quota.max_rows)
 
     def _source(self, name: str) -> int:
         if name not in self._sources:
@@ -238,15 +265,13 @@ class Writer:
 # ---------------------------------------------------------------- reading
 
 
-def held(connection: sqlite3.Connection) -> SeqSet:
+def held(connection: sqlite3.Connection) -> Seqs:
     """Every seq in the outbox."""
     with translated():
-        return SeqSet(
-            tuple(
-                connection.execute(
-                    "SELECT min(seq), max(seq) FROM (SELECT seq, seq - row_number() OVER (ORDER BY seq) AS island "
-                    "FROM reading) GROUP BY island ORDER BY 1"
-                )
+        return Seqs(
+            connection.execute(
+                "SELECT min(seq), max(seq) FROM (SELECT seq, seq - row_number() OVER (ORDER BY seq) AS island "
+                "FROM reading) GROUP BY island ORDER BY 1"
             )
         )
 

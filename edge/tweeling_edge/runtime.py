@@ -43,7 +43,8 @@ from tweeling_edge.events import (
     Trust,
 )
 from tweeling_edge.limits import Limits
-from tweeling_edge.outbox import Failed, Notice, Outbox, Settled
+from tweeling_edge.notices import Alarmed, Failed, Notice, Settled
+from tweeling_edge.outbox import Outbox
 from tweeling_edge.outbox_store import Quota
 from tweeling_edge.publisher import Arrived, Confirmed, Declined, LineBroken, LineDown, LineEvent, LineUp, Publisher
 from tweeling_edge.sample import Bodies, pack
@@ -94,7 +95,7 @@ class Runtime:
             self.agent = Agent(
                 epoch=epoch,
                 last=last,
-                held=held.ranges,
+                held=held,
                 fresh_from=fresh_from,
                 drops=drops,
                 limits=Limits(pack=config.pack, messages=config.messages, reserve=max(1, config.messages // 5)),
@@ -194,6 +195,8 @@ class Runtime:
         match incoming:
             case _Woken() | Settled():
                 pass
+            case Alarmed():
+                self._publisher.announce()
             case _DriverEnded():
                 self._unfinished -= 1
             case Queued() | Dropped() | Renewed():
@@ -289,6 +292,7 @@ class Runtime:
             epoch=self.agent.epoch,
             software=f"tweeling-edge {__version__}",
             queued=self.outbox.rows,
+            alarm=self.outbox.alarm[:200],
         ).encode()
 
     # ------------------------------------------------------------ drivers, each in its thread

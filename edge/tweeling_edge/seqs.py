@@ -15,12 +15,14 @@ class Seqs:
     """Disjoint, sorted, non-touching ranges; cheap at both ends, which is where a queue lives."""
 
     def __init__(self, ranges: Iterable[Range] = ()) -> None:
-        """Take sorted, disjoint ranges."""
+        """Take ranges that are sorted, disjoint and do not touch."""
         self._first, self._last = array("q"), array("q")
         self._start = 0  # ranges before it are gone
         self._count = 0
         for first, last in ranges:
-            self.add(first, last)
+            self._first.append(first)
+            self._last.append(last)
+            self._count += last - first + 1
 
     def __len__(self) -> int:
         return self._count

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support_broker import Broker, mosquitto_broker, nats_broker, until
-from support_edge import Hub, Process, write_config, write_csv
+from support_edge import Hub, Process, fill_outbox, write_config, write_csv
 from support_shared import shared
 
 from tweeling.wire.ranges import SeqSet
@@ -164,8 +165,8 @@ def test_a_node_with_a_wrong_password_says_so_and_stops_when_told(tmp_path: Path
         assert not any("wrong-password" in line for line in agent.lines)
 
 
-def test_a_restored_disk_image_starts_a_new_epoch_and_loses_nothing(tmp_path: Path) -> None:
-    with some_broker("mosquitto", tmp_path / "broker") as broker, Hub(broker) as hub:
+def test_a_restored_disk_image_starts_a_new_epoch_and_loses_nothing(broker: Broker, tmp_path: Path) -> None:
+    with Hub(broker) as hub:
         config = write_config(tmp_path, broker=broker)
         for number in (1, 2, 3):
             write_csv(tmp_path / f"{number}.csv", 100, start_s=1_700_000_000 + number * 1_000_000)
@@ -204,6 +205,31 @@ def test_live_readings_overtake_a_backlog_that_drains_at_the_granted_rate(tmp_pa
             assert agent.terminate() == 0
         (epoch,) = hub.settled
         assert hub.settled[epoch] == SeqSet(((1, 301),))
+
+
+def test_live_readings_are_seen_within_two_seconds_while_a_backlog_drains_at_the_granted_rate(
+    broker: Broker, tmp_path: Path
+) -> None:
+    backlog, live, rate = 20_000, 80, 40.0
+    fill_outbox(tmp_path / "outbox.sqlite3", backlog)
+    lines = [f"new,{1_700_000_000 + each / 20},1" for each in range(live)]  # twenty a second
+    (tmp_path / "new.csv").write_text("\n".join(["sensor,time,value", *lines]) + "\n")
+    driver = f'[[drivers]]\nkind = "replay"\nfile = "{tmp_path}/new.csv"\nspeed = 1\ntimes = "live"\n'
+    config = write_config(tmp_path, broker=broker, extra=driver, top="pack = 10")
+    with Hub(broker, rate=rate) as hub, Process("run", config) as agent:
+        hub.wait(lambda: hub.readings, "the first of the backlog")
+        began = time.monotonic()
+        hub.wait(lambda: sum(name == "new/fillingLevel" for name, *_ in hub.readings) == live, "every live reading")
+        took = time.monotonic() - began
+        waits = [came - at for (name, at), came in hub.arrived_ms.items() if name == "new/fillingLevel"]
+        assert max(waits) <= 2000
+        old = len(hub.readings) - live
+        assert old < backlog - 10_000, "the backlog was still draining"
+        assert rate * 10 * (took - 1) * 0.8 <= old <= rate * 10 * (took + 1) + 100, "at the rate that was granted"
+        hub.rate = 0
+        hub.wait(lambda: len(hub.readings) == backlog + live, "the rest", seconds=60)
+        assert len(set(hub.readings)) == backlog + live
+        assert agent.terminate() == 0
 
 
 def test_the_agent_is_small(tmp_path: Path) -> None:

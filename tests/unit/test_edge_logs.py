@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 
@@ -24,8 +23,14 @@ def test_the_clock_runs_from_a_shared_moment() -> None:
     assert abs(Clock().now_ms() - time.time() * 1000) < 5_000
 
 
-def test_waiting_for_a_moment_of_the_clock_ends_at_once_when_stopped() -> None:
+def test_waiting_ends_at_once_when_stopped_and_asks_no_clock_that_can_be_set() -> None:
+    def broken() -> int:
+        raise AssertionError("the wall clock was asked")
+
     stop = threading.Event()
-    assert Clock().wait_until(0, stop)
-    threading.Timer(random.Random(1).random() / 100, stop.set).start()
-    assert not Clock().wait_until(10**15, stop)
+    clock = Clock(speed=600, real_ms=broken)
+    assert clock.wait(-5, stop)
+    assert clock.wait(6, stop)
+    threading.Timer(0.01, stop.set).start()
+    assert not clock.wait(10**15, stop)
+    assert Clock(speed=600, monotonic_s=lambda: 2.0).passed_ms() == 1_200_000

@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support_broker import until
 
 from tweeling.errors import ConfigError, InvariantError, UnavailableError
 from tweeling.wire.ranges import SeqSet
 from tweeling.wire.senml import Resolved
+from tweeling_edge import outbox_file
 from tweeling_edge.events import Dropped, Queued, Renewed
-from tweeling_edge.outbox import Failed, Notice, Outbox
+from tweeling_edge.notices import Alarmed, Failed, Notice
+from tweeling_edge.outbox import Outbox
 from tweeling_edge.outbox_file import OutboxDamagedError
 from tweeling_edge.outbox_store import Quota
 from tweeling_edge.sample import Sample, from_body
@@ -77,7 +83,7 @@ def test_what_is_settled_is_deleted_and_counted_by_source(tmp_path: Path) -> Non
         box.trust()
         stats = box.stats()
         assert sorted(box.page(SeqSet(((1, 10),)))) == [5, 8, 9, 10]
-        assert box.state()[2] == SeqSet(((5, 5), (8, 10)))
+        assert box.state()[2].copy() == SeqSet(((5, 5), (8, 10)))
     assert (stats.sources["a"].committed, stats.sources["a"].refused, stats.sources["a"].settled) == (3, 1, 4)
     assert stats.sources["a"].cursor == "5"
     assert stats.sources["b"].committed == 2
@@ -138,13 +144,13 @@ def test_a_full_outbox_keeps_one_reading_an_hour_and_every_weighing(tmp_path: Pa
         assert hours == {START // HOUR + i for i in range(6)}
     drops = [drop for note in notices if isinstance(note, Dropped) for drop in note.drops]
     assert stats.last - stats.queued == sum(drop.last - drop.first + 1 for drop in drops)
-    assert {drop.reason for drop in drops} == {"outbox full: thinned to one reading per 1 h"}
+    assert {drop.reason for drop in drops} == {"outbox full: thinned to one reading an hour"}
 
 
 def test_the_oldest_readings_go_first(tmp_path: Path) -> None:
     with outbox(tmp_path, quota=Quota(max_rows=100)) as box:
         box.put_many([reading(START + i * 1000) for i in range(101)])
-        held = box.state()[2]
+        held = box.state()[2].copy()
     assert held == SeqSet(((1, 1), (23, 101)))  # the hour's first, and the newest
 
 
@@ -209,24 +215,133 @@ def test_a_damaged_file_is_set_aside_and_a_new_epoch_starts(
     with outbox(tmp_path) as box:
         assert box.stats().epoch != epoch
         assert box.put(reading()) == 1
-    (aside,) = tmp_path.glob("o.sqlite3.damaged-*")
-    assert aside.read_bytes() == bytes(broken)
+        (aside,) = tmp_path.glob("o.sqlite3.damaged-*")
+        assert aside.read_bytes() == bytes(broken)
+        assert box.alarm == f"outbox damaged, kept as {aside.name}"
+        aside.rename(tmp_path / "taken-away")
+        assert box.alarm == ""
     assert [record.message for record in caplog.records] == ["outbox.damaged"]
 
 
-def test_a_full_disk_refuses_whole_batches_and_heals(tmp_path: Path) -> None:
+def test_a_full_disk_costs_old_readings_and_refuses_whole_batches_until_there_is_room(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    notices: list[Notice] = []
+    with outbox(tmp_path, listen=notices.append) as box:
+        box.put_many([weighing()] * 10)
+        box.put_many([reading(START + i * 1000) for i in range(90)], source="s", cursor="90")
+        reserve = tmp_path / "o.sqlite3.reserve"
+        assert reserve.stat().st_blocks * 512 >= 8 << 20, "real blocks"
+        pages = box._writer._db.execute("PRAGMA page_count").fetchone()[0]
+        box._writer._db.execute(f"PRAGMA max_page_count = {pages}")
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match="full"):
+                box.put_many([reading()] * 1000, source="s", cursor="1090")
+        assert not reserve.exists(), "its room was given to the disk"
+        assert box.source("s").cursor == "90"
+        stats = box.stats()
+        assert (stats.weighings, stats.last) == (10, 100)
+        assert box.rows == stats.queued < 80
+        assert box.alarm == "outbox: the disk is full"
+        box._writer._db.execute("PRAGMA max_page_count = 100000")
+        monkeypatch.setattr("tweeling_edge.committer.ROOM_EVERY_S", 0.0)
+        box._committer._look_at = 0.0
+        assert box.put_many([reading()] * 1000, source="s", cursor="1090") == (101, 1100)
+        assert box.source("s").queued == 1090
+        assert box.alarm == ""
+        assert reserve.exists()
+    events = [record.message for record in caplog.records]
+    assert (events.count("outbox.full"), events.count("outbox.room")) == (1, 1)
+    assert [type(note) for note in notices].count(Alarmed) == 2
+
+
+def test_a_disk_that_was_full_at_the_start_takes_what_the_reserve_gives_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with outbox(tmp_path) as box:
-        box.put_many([reading()] * 100, source="s", cursor="100")
-        pages = box._db.execute("PRAGMA page_count").fetchone()[0]
-        box._db.execute(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(UnavailableError, match="full"):
-            box.put_many([reading()] * 1000, source="s", cursor="1100")
-        assert box.rows == box.stats().queued == 100
-        assert box.source("s").cursor == "100"
-        box.settle(box.stats().epoch, SeqSet(((1, 50),)), SeqSet())
-        box._db.execute("PRAGMA max_page_count = 100000")
-        assert box.put_many([reading()] * 1000, source="s", cursor="1100") == (101, 1100)
-        assert box.stats().queued == 1050
+        box.put(weighing())
+    real = outbox_file.open_or_set_aside
+
+    def full(path: Path, **more: Any) -> sqlite3.Connection:
+        if (tmp_path / "o.sqlite3.reserve").exists():
+            raise outbox_file.DiskFullError("outbox: database or disk is full")
+        return real(path, **more)
+
+    monkeypatch.setattr(outbox_file, "open_or_set_aside", full)
+    with outbox(tmp_path) as box:
+        assert box.stats().weighings == 1
+
+
+def test_a_large_outbox_is_thinned_a_piece_at_a_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pieces: list[int] = []
+
+    def listen(notice: Notice) -> None:
+        if isinstance(notice, Dropped):
+            pieces.append(sum(drop.last - drop.first + 1 for drop in notice.drops))
+
+    with outbox(tmp_path, quota=Quota(max_rows=5000), listen=listen) as box:
+        for start in range(0, 5000, 500):
+            box.put_many([reading(START + (start + i) * 1000) for i in range(500)])
+        assert pieces == []
+        box.put(reading(START + HOUR - 1))
+        until(lambda: box.stats().queued == 4000, "thinned, without another reading")
+    assert sum(pieces) == 1001
+    assert max(pieces) <= 500
+    assert [record.message for record in caplog.records] == ["outbox.thinned"]
+
+
+def test_a_commit_takes_a_hundred_readings_at_most_and_nobody_waits_for_company(tmp_path: Path) -> None:
+    with outbox(tmp_path) as box:
+        statements: list[str] = []
+        box._writer._db.set_trace_callback(statements.append)
+        box.put(reading())
+        assert statements.count("COMMIT") == 1
+        begun, gate, threads = threading.Event(), threading.Event(), []
+
+        def hold() -> list[Notice]:
+            begun.set()
+            assert gate.wait(20)
+            return []
+
+        box._committer.submit(hold)
+        assert begun.wait(20)
+        for _ in range(250):
+            threads.append(threading.Thread(target=box.put, args=(reading(),)))
+            threads[-1].start()
+        until(lambda: box._committer._tasks.qsize() == 250, "all wait for the writer")
+        gate.set()
+        for thread in threads:
+            thread.join()
+        assert statements.count("COMMIT") == 1 + 1 + 3
+        box._writer._db.set_trace_callback(None)
+
+
+def test_what_is_committed_survives_a_power_cut_as_far_as_sqlite_can_promise(tmp_path: Path) -> None:
+    with outbox(tmp_path) as box:
+        assert box._writer._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert box._writer._db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5, 0.95])
+def test_a_truncated_log_costs_its_tail_and_nothing_else(tmp_path: Path, left: float) -> None:
+    with outbox(tmp_path) as box:
+        box.trust()
+        for i in range(100):
+            box.put(reading(START + i))
+        (tmp_path / "copy").mkdir()
+        for name in ("o.sqlite3", "o.sqlite3-wal"):
+            shutil.copy(tmp_path / name, tmp_path / "copy" / name)
+    log = tmp_path / "copy" / "o.sqlite3-wal"
+    size = log.stat().st_size
+    os.truncate(log, int(size * left))
+    with outbox(tmp_path / "copy") as box:
+        stats = box.stats()
+        assert stats.queued == stats.last < 100
+        assert stats.queued > 0 or left == 0
+        assert box.state()[3] == stats.last + 1, "what comes now may clash with what the hub knows"
+        assert box.put(reading()) == stats.last + 1
+    assert not list((tmp_path / "copy").glob("*.damaged-*"))
 
 
 def test_a_file_that_breaks_under_the_agent_stops_it_instead_of_losing_quietly(
@@ -235,7 +350,7 @@ def test_a_file_that_breaks_under_the_agent_stops_it_instead_of_losing_quietly(
     notices: list[Notice] = []
     with outbox(tmp_path, listen=notices.append) as box:
         box.put(reading())
-        box._db.execute("INSERT INTO reading VALUES (2, 1, 0, 0, 'someone else was here')")
+        box._writer._db.execute("INSERT INTO reading VALUES (2, 1, 0, 0, 'someone else was here')")
         with pytest.raises(OutboxDamagedError):
             box.put(reading())
         with pytest.raises(OutboxDamagedError):
@@ -273,15 +388,15 @@ def test_waiting_for_room_ends_when_samples_leave(tmp_path: Path) -> None:
 
 
 def test_deletions_share_the_next_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tweeling_edge.outbox.LATER_S", 3600)
+    monkeypatch.setattr("tweeling_edge.committer.LATER_S", 3600)
     with outbox(tmp_path) as box:
         box.put_many([reading()] * 10)
         statements: list[str] = []
-        box._db.set_trace_callback(statements.append)
+        box._writer._db.set_trace_callback(statements.append)
         for seq in range(1, 6):
             box.settle(box.stats().epoch, SeqSet(((seq, seq),)), SeqSet())
         box.put(reading())
-        box._db.set_trace_callback(None)
+        box._writer._db.set_trace_callback(None)
         assert box.rows == box.stats().queued == 6
         box.settle(box.stats().epoch, SeqSet(((6, 11),)), SeqSet())
     assert statements.count("COMMIT") == 1

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,38 @@ def test_live_play_happens_now_in_the_same_rhythm(tmp_path: Path) -> None:
     assert all(batch.live for batch in batches)
 
 
+class Hand:
+    """A clock that is set by hand. Ten milliseconds pass at each look at it."""
+
+    def __init__(self) -> None:
+        self.passed_ms = 0
+        self.set_by_ms = 0
+
+    def real_ms(self) -> int:
+        self.passed_ms += 10
+        return T0 + self.passed_ms + self.set_by_ms
+
+    def clock(self, speed: float) -> Clock:
+        return Clock(T0, T0, speed, self.real_ms, lambda: self.passed_ms / 1000)
+
+
+@pytest.mark.parametrize("jump_ms", [-3_600_000, 3_600_000])
+def test_live_play_keeps_its_rhythm_when_the_clock_is_set_and_says_what_the_clock_says(
+    tmp_path: Path, jump_ms: int
+) -> None:
+    lines = [f"a,2024-01-01 00:00:0{second},1\n" for second in range(6)]
+    path = write(tmp_path / "a.csv", "sensor,time,value\n" + "".join(lines))
+    hand = Hand()
+    told: list[Resolved] = []
+    for batch in Replay(settings(path, speed=20, times="live"), hand.clock(1.0)).batches(None, threading.Event()):
+        told += records([batch])
+        hand.set_by_ms = jump_ms if len(told) >= 3 else 0
+    steps = [later.time_ms - earlier.time_ms for earlier, later in pairwise(told)]
+    assert steps == [50, 50, steps[2], 50, 50]
+    assert abs(steps[2] - 50 - jump_ms) <= 10, "a look"
+    assert hand.passed_ms < 1000, "and waits for no hour"
+
+
 def test_the_same_play_has_the_same_name_and_another_one_has_not(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "sensor,time,value\n")
     names = [
@@ -233,6 +266,27 @@ def test_the_simulated_hub_is_told_without_gap_or_repeat_over_a_restart() -> Non
         (item.time_ms, getattr(item, "ticket", "")) for item in Yard().observe(0, told[-1].time_ms + 1, every_ms=60_000)
     ]
     assert [(record.time_ms, (record.weighing or {}).get("tkt", "")) for record in told] == expected
+
+
+def test_a_simulated_hub_lives_on_when_the_clock_is_set_and_weighs_nothing_twice() -> None:
+    hand, stop, hour = Hand(), threading.Event(), 3_600_000
+    clock = hand.clock(6000)  # a minute passes at each look
+    driver = Simulate(SimulateSettings(start_ms=0, every_s=60, tick_s=0.01), "H1", clock, world=Yard())
+    told: list[list[Resolved]] = []
+    for batch in driver.batches(None, stop):
+        told.append(records([batch]))
+        hand.set_by_ms = {3: -600, 20: 600, 30: 0}.get(len(told), hand.set_by_ms)  # an hour is 600 real ones
+        if len(told) == 120:
+            stop.set()
+    weighings = [record.weighing["tkt"] for batch in told for record in batch if record.weighing is not None]
+    moments = [int(ticket.split("-")[1]) for ticket in weighings]
+    assert len(set(weighings)) == len(weighings), "no weighing twice"
+    assert sorted(set(moments)) == list(range(moments[0], moments[-1] + 1, 5 * 60_000)), "and none is left out"
+    ends = [batch[-1].time_ms for batch in told]
+    steps = [later - earlier for earlier, later in pairwise(ends)]
+    assert {step for step in steps if abs(step) < hour / 2} == {60_000}, "a reading at each look, all the time"
+    jumps = [(at, round(step / hour)) for at, step in enumerate(steps) if abs(step) > hour / 2]
+    assert jumps == [(2, -1), (19, 2), (29, -1)], "at the times that the clock says"
 
 
 def test_a_weighing_is_exact_and_complete() -> None:

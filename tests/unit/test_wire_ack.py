@@ -23,6 +23,14 @@ def test_a_state_reads_back_as_it_was_written() -> None:
     assert State.decode(state.encode()) == state
 
 
+def test_an_alarm_is_told_only_where_there_is_one() -> None:
+    quiet = State(online=True, since_ms=17, epoch=EPOCH)
+    assert "alarm" not in json.loads(quiet.encode())
+    assert State.decode(quiet.encode()) == quiet
+    loud = quiet.model_copy(update={"alarm": "outbox: the disk is full"})
+    assert State.decode(loud.encode()) == loud
+
+
 @pytest.mark.parametrize("payload", [b"", b"{", b"\xff", b"[]", b"{}", b'{"v":2,"epoch":"00000000000000aa"}'])
 def test_what_is_neither_is_refused(payload: bytes) -> None:
     with pytest.raises(WireError, match=r"^ack: "):
@@ -37,7 +45,8 @@ def test_an_unknown_field_is_refused() -> None:
 
 
 @pytest.mark.parametrize("change", [{"since_ms": -1}, {"since_ms": 10**29}, {"since_ms": 253_402_300_800_000},
-                                    {"queued": 2**53 + 1}, {"queued": -1}, {"software": "x" * 65}])  # fmt: skip
+                                    {"queued": 2**53 + 1}, {"queued": -1}, {"software": "x" * 65},
+                                    {"alarm": "x" * 201}])  # fmt: skip
 def test_a_state_that_no_screen_could_show_is_refused(change: dict[str, object]) -> None:
     good = {"online": True, "since_ms": 1, "epoch": EPOCH}
     assert State.decode(json.dumps(good).encode()).online

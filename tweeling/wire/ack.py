@@ -52,10 +52,13 @@ class State(BaseModel, frozen=True, extra="forbid"):
     epoch: Epoch
     software: str = Field(default="", max_length=64)
     queued: int = Field(default=0, ge=0, le=2**53)
+    alarm: Annotated[
+        str, Field(max_length=200, description="what an operator should know; left out where all is well")
+    ] = ""
 
     def encode(self) -> bytes:
         """Encode as JSON."""
-        return self.model_dump_json().encode()
+        return self.model_dump_json(exclude=None if self.alarm else {"alarm"}).encode()
 
     @classmethod
     def decode(cls, payload: bytes) -> State:

@@ -15,10 +15,10 @@ from tweeling_edge.bench.load import THINGS
 from tweeling_edge.bench.memory import peak_mb
 from tweeling_edge.bench.plan import Plan
 from tweeling_edge.clock import system_ms
+from tweeling_edge.committer import GROUP
 from tweeling_edge.config import Config, OutboxSettings
 from tweeling_edge.drivers import Batch
 from tweeling_edge.events import Command, Connected, Delete, Event, Publish
-from tweeling_edge.outbox import GROUP
 from tweeling_edge.runtime import Runtime
 from tweeling_edge.sample import Sample
 

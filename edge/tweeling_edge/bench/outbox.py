@@ -19,8 +19,10 @@ from tweeling.wire.senml import Resolved
 from tweeling_edge import outbox_file
 from tweeling_edge.bench import memory
 from tweeling_edge.clock import system_ms
+from tweeling_edge.committer import GROUP
 from tweeling_edge.events import Queued
-from tweeling_edge.outbox import GROUP, Notice, Outbox
+from tweeling_edge.notices import Notice
+from tweeling_edge.outbox import Outbox
 from tweeling_edge.sample import Sample, to_body
 
 GOAL = 5000.0  # durable readings a second

@@ -20,6 +20,7 @@ from tweeling_edge.sample import Sample
 log = logging.getLogger("tweeling_edge.replay")
 
 _BATCH = 500
+_JUMP_MS = 1000  # real ones: a clock that moved by more was set
 _SHOWN = 20  # bad rows that are told one by one
 
 
@@ -85,20 +86,24 @@ class Replay:
         if place.line - 1 >= len(rows) or stop.is_set():
             return
         live = self._settings.times == "live"
-        started, first = self._clock.now_ms(), rows.time(place.line - 1)
+        began_ms, began, first = self._clock.now_ms(), self._clock.passed_ms(), rows.time(place.line - 1)
 
         def due(index: int) -> float:
-            return started + (rows.time(index) - first) / speed
+            return (rows.time(index) - first) / speed
 
         index = place.line - 1
-        while index < len(rows) and self._clock.wait_until(due(index), stop):
-            now = self._clock.now_ms()
+        while index < len(rows) and self._clock.wait(due(index) - (self._clock.passed_ms() - began), stop):
+            passed = self._clock.passed_ms() - began
+            set_by = self._clock.now_ms() - began_ms - passed
+            if abs(set_by) > _JUMP_MS * self._clock.speed:
+                began_ms += round(set_by)
             samples: list[Sample] = []
-            while index < len(rows) and len(samples) < _BATCH and due(index) <= now:
+            while index < len(rows) and len(samples) < _BATCH and due(index) <= passed:
                 sensor, time_ms, value, unit = rows[index]
-                samples.append(self._sample(sensor, round(due(index)) if live else time_ms, value, unit))
+                samples.append(self._sample(sensor, began_ms + round(due(index)) if live else time_ms, value, unit))
                 index += 1
-            yield Batch(tuple(samples), replace(seen, line=index + 1).write(), live=live)
+            if samples:
+                yield Batch(tuple(samples), replace(seen, line=index + 1).write(), live=live)
 
     def _load(self, stop: threading.Event) -> tuple[_Sorted, Place]:
         rows, seen = _Sorted(), Place()

@@ -26,7 +26,11 @@ class World(Protocol):
 
 
 class Simulate:
-    """Looks at the world at each tick, from where it looked last."""
+    """Looks at the world at each tick, from where it looked last.
+
+    A clock that is set forward has the driver catch up. One that is set back leaves it where it is: the world goes on
+    from there, so that nothing happens twice, and is told at the times that the clock says.
+    """
 
     def __init__(self, settings: SimulateSettings, hub: str, clock: Clock, *, world: World | None = None) -> None:
         self._world = world or Simulator(settings.seed, hub, settings.start_ms)
@@ -40,32 +44,38 @@ class Simulate:
         """Yield what happened up to now, then at every tick; the cursor is the time up to which all is told."""
         first = self._clock.now_ms() if self._from_ms is None else self._from_ms
         seen = first if cursor is None else int(cursor)
+        passed = self._clock.passed_ms()
         while not stop.is_set():
-            now = self._clock.now_ms()
-            if now > seen:
-                for batch in self._between(seen, now):
+            now, before, passed = self._clock.now_ms(), passed, self._clock.passed_ms()
+            until = now
+            if now < seen - self._tick_ms:
+                until = seen + round(passed - before)
+            if until > seen:
+                for batch in self._between(seen, until, now - until):
                     yield batch
                     if stop.is_set():
                         return
-                seen = now
-            self._clock.wait_until(now + self._tick_ms, stop)
+                seen = until
+            self._clock.wait(self._tick_ms, stop)
 
-    def _between(self, from_ms: int, to_ms: int) -> Iterator[Batch]:
+    def _between(self, from_ms: int, to_ms: int, shift_ms: int) -> Iterator[Batch]:
         news = to_ms - 2 * self._tick_ms
         samples: list[Sample] = []
+        last_ms = from_ms
         for item in self._world.observe(from_ms, to_ms, every_ms=self._every_ms):
             # A cut lies between two moments, so that the cursor is one.
-            if len(samples) >= _BATCH and item.time_ms > samples[-1][0].time_ms:
+            if len(samples) >= _BATCH and item.time_ms > last_ms:
                 yield Batch(tuple(samples), str(item.time_ms), live=item.time_ms >= news)
                 samples = []
-            samples.append(_sample(item))
+            samples.append(_sample(item, item.time_ms + shift_ms))
+            last_ms = item.time_ms
         if samples:
             yield Batch(tuple(samples), str(to_ms))
 
 
-def _sample(item: Fill | Load) -> Sample:
+def _sample(item: Fill | Load, time_ms: int) -> Sample:
     if isinstance(item, Fill):
-        return (Resolved(f"{item.zone}/{FILLING_LEVEL}", item.time_ms, item.level, "/", None),)
+        return (Resolved(f"{item.zone}/{FILLING_LEVEL}", time_ms, item.level, "/", None),)
     weighing: dict[str, Any] = {"mv_": item.direction, "mat": item.material, "grs": item.gross_g, "tar": item.tare_g}
     weighing |= {key: text for key, text in (("par", item.tenant), ("tkt", item.ticket), ("lot", item.lot)) if text}
-    return (Resolved(f"{item.zone}/scale", item.time_ms, item.net_g, "g", weighing),)
+    return (Resolved(f"{item.zone}/scale", time_ms, item.net_g, "g", weighing),)
