@@ -17,11 +17,25 @@ from tweeling.wire.ranges import Range, SeqSet
 LATE_MS = 3_600_000
 """A reading that comes later than this is historical: true then, no news now."""
 
-TOTALS = ("readings", "movements", "batches", "quarantined", "refused", "dropped", "repeated", "quarantine_dropped")
+TOTALS = (
+    "readings",
+    "movements",
+    "batches",
+    "quarantined",
+    "refused",
+    "dropped",
+    "repeated",
+    "quarantine_dropped",
+    "replayed",
+)
 """What every journal counts."""
 
 MAX_TOTAL = 2**53 - 1
 """Where a total stays: exact as a number of JSON, and no sum of two leaves 64 bits."""
+
+
+PAGE_BYTES = 16 << 20
+"""Payloads of the quarantine that are handed out at once, about."""
 
 
 class Keep(NamedTuple):

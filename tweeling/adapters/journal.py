@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from tweeling.adapters.frame import Frame
 from tweeling.adapters.journal_file import JournalFile
 from tweeling.adapters.journal_quarantine import Quarantine
 from tweeling.errors import RejectedError
-from tweeling.ports.journal import Batch, NodeEpoch, Quarantined, Settled
+from tweeling.ports.journal import Again, Batch, NodeEpoch, Quarantined, Replayed, Settled
 from tweeling.wire.parcel import Parcel
 from tweeling.wire.ranges import Range, SeqSet
 
@@ -59,26 +59,25 @@ class SqliteJournal:
 
     def commit(self, parcel: Parcel, *, recorded_ms: int) -> Batch | None:
         """See `Journal`."""
-        return self._change(parcel, recorded_ms, None)
+        return self._change(parcel, recorded_ms, None).batch
 
-    def replay(self, parcel: Parcel, quarantined: int, *, recorded_ms: int) -> Batch | None:
+    def replay(self, messages: Sequence[Again], *, recorded_ms: int) -> Replayed:
         """See `Journal`."""
-        return self._change(parcel, recorded_ms, quarantined)
+        return self._change(Parcel.join([each.parcel for each in messages]), recorded_ms, messages)
 
-    def _change(self, parcel: Parcel, recorded_ms: int, quarantined: int | None) -> Batch | None:
+    def _change(self, parcel: Parcel, recorded_ms: int, messages: Sequence[Again] | None) -> Replayed:
         with self._writer.lock:
             if len(self._known) > _KNOWN_NODES:
                 self._known.clear()
             try:
                 with self._writer.transaction() as db:
                     taken = intake.sort_out(
-                        parcel, lambda node: self._node(db, node).settled, again=quarantined is not None
+                        parcel, lambda node: self._node(db, node).settled, again=messages is not None
                     )
                     self._save_ranges(db, taken.after)
-                    if quarantined is None:
+                    if messages is None:
                         self._save_evidence(db, taken, recorded_ms)
-                    else:
-                        self._quarantine.settle(db, quarantined, intake.why_not(parcel, taken.after))
+                    suspect = tuple(self._settle(db, taken, messages or ()))
                     made = self._save_batch(db, taken, recorded_ms) if taken.fresh else None
                     _count(db, taken.totals)
             except BaseException:
@@ -90,7 +89,15 @@ class SqliteJournal:
                 raise
             if made is not None:
                 self._remember(made)
-            return made
+            return Replayed(made, suspect)
+
+    def _settle(self, db: sqlite3.Connection, taken: intake.Intake, messages: Iterable[Again]) -> Iterator[int]:
+        """Let go of the messages that mean something by now; yield the others."""
+        for each in messages:
+            reason = intake.why_not(each.parcel, taken.after)
+            taken.totals["replayed"] += self._quarantine.settle(db, each.id, reason)
+            if reason:
+                yield each.id
 
     def _save_ranges(self, db: sqlite3.Connection, after: dict[NodeEpoch, Settled]) -> None:
         for name, settled in after.items():
@@ -174,10 +181,12 @@ class SqliteJournal:
             while self._recent and self._recent[0].number <= upto:
                 self._forget()
 
-    def quarantine(self, limit: int = 100, *, before: int | None = None) -> Sequence[Quarantined]:
+    def quarantine(
+        self, limit: int = 100, *, before: int | None = None, reason: str = "", topic: str = ""
+    ) -> Sequence[Quarantined]:
         """See `Journal`."""
         with self._reader.query() as db:
-            return journal_quarantine.newest(db, limit, before)
+            return journal_quarantine.newest(db, limit, before, reason, topic)
 
     def counts(self) -> dict[str, int]:
         """See `Journal`."""

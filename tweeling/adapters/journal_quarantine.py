@@ -17,8 +17,12 @@ _ADD = (
     " ON CONFLICT (digest) DO NOTHING"
 )
 _AGAIN = "UPDATE quarantine SET seen = seen + 1 WHERE digest = ?"
-_OLDEST = f"SELECT id, {_SIZE} FROM quarantine ORDER BY id"  # noqa: S608 -- our own words only
-_LIST = "SELECT id, recorded_ms, seen, topic, payload, reason FROM quarantine WHERE id < ? ORDER BY id DESC LIMIT ?"
+_OLDEST = f"SELECT id, {_SIZE}, seen FROM quarantine ORDER BY id"  # noqa: S608 -- our own words only
+_ONE = f"SELECT seen, {_SIZE} FROM quarantine WHERE id = ?"  # noqa: S608 -- likewise
+_LIST = (
+    "SELECT id, recorded_ms, seen, topic, payload, reason FROM quarantine"
+    " WHERE id < ? AND instr(reason, ?) AND instr(topic, ?) ORDER BY id DESC LIMIT ?"
+)
 _LAST_ID = 2**63 - 1
 
 
@@ -34,7 +38,7 @@ class Quarantine:
         self._usage = None
 
     def save(self, db: sqlite3.Connection, suspects: Sequence[Suspect], recorded_ms: int) -> int:
-        """Keep suspects; return how many of the oldest had to go for it."""
+        """Keep suspects; return how many messages of the oldest had to go for it."""
         rows, size = self._usage or db.execute(_USAGE).fetchone()
         for each in suspects:
             digest = _digest(each.topic, each.payload)
@@ -43,30 +47,49 @@ class Quarantine:
             else:
                 db.execute(_AGAIN, (digest,))
         gone: list[tuple[int]] = []
+        messages = 0
         if rows > self._keep.rows or size > self._keep.bytes:
             oldest = db.execute(_OLDEST)
             while rows > self._keep.rows or size > self._keep.bytes:
-                id_, freed = oldest.fetchone()
+                id_, freed, seen = oldest.fetchone()
                 gone.append((id_,))
+                messages += seen
                 rows, size = rows - 1, size - freed
             oldest.close()
             db.executemany("DELETE FROM quarantine WHERE id = ?", gone)
         self._usage = rows, size
-        return len(gone)
+        return messages
 
-    def settle(self, db: sqlite3.Connection, id_: int, reason: str) -> None:
-        """Let a message go (no reason), or keep it with the reason of today."""
-        self._usage = None
+    def settle(self, db: sqlite3.Connection, id_: int, reason: str) -> int:
+        """Let a message go (no reason), or keep it with the reason of today; return how often what goes had come."""
+        found = db.execute(_ONE, (id_,)).fetchone()
+        if found is None:  # gone meanwhile
+            return 0
+        seen, before = found
         if reason:
             db.execute("UPDATE quarantine SET reason = ? WHERE id = ?", (reason, id_))
-        else:
-            db.execute("DELETE FROM quarantine WHERE id = ?", (id_,))
+            self._grow(0, db.execute(_ONE, (id_,)).fetchone()[1] - before)
+            return 0
+        db.execute("DELETE FROM quarantine WHERE id = ?", (id_,))
+        self._grow(-1, -before)
+        return int(seen)
+
+    def _grow(self, rows: int, size: int) -> None:
+        if self._usage is not None:
+            self._usage = self._usage[0] + rows, self._usage[1] + size
 
 
-def newest(db: sqlite3.Connection, limit: int, before: int | None) -> list[Quarantined]:
-    """The newest suspects first."""
-    rows = db.execute(_LIST, (_LAST_ID if before is None else before, limit))
-    return [Quarantined(id_, at, Suspect(*suspect), seen) for id_, at, seen, *suspect in rows]
+def newest(db: sqlite3.Connection, limit: int, before: int | None, reason: str, topic: str) -> list[Quarantined]:
+    """The newest suspects first, no more than a page holds."""
+    found: list[Quarantined] = []
+    size = 0
+    last = _LAST_ID if before is None else before
+    for id_, at, seen, *suspect in db.execute(_LIST, (last, reason, topic, limit)):
+        found.append(Quarantined(id_, at, Suspect(*suspect), seen))
+        size += len(found[-1].suspect.payload)
+        if size >= intake.PAGE_BYTES:
+            break
+    return found
 
 
 def _digest(topic: str, payload: bytes) -> bytes:

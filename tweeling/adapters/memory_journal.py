@@ -9,7 +9,7 @@ from itertools import islice
 
 from tweeling.adapters import intake
 from tweeling.errors import RejectedError
-from tweeling.ports.journal import Batch, NodeEpoch, Quarantined, Settled
+from tweeling.ports.journal import Again, Batch, NodeEpoch, Quarantined, Replayed, Settled
 from tweeling.wire.parcel import Parcel, Suspect
 
 
@@ -36,12 +36,17 @@ class MemoryJournal:
             self._keep_suspects(taken.evidence, recorded_ms)
             return self._keep_batch(taken, recorded_ms)
 
-    def replay(self, parcel: Parcel, quarantined: int, *, recorded_ms: int) -> Batch | None:
+    def replay(self, messages: Sequence[Again], *, recorded_ms: int) -> Replayed:
         """See `Journal`."""
         with self._lock:
+            parcel = Parcel.join([each.parcel for each in messages])
             taken = intake.sort_out(parcel, self._known, again=True)
-            self._settle_suspect(quarantined, intake.why_not(parcel, taken.after))
-            return self._keep_batch(taken, recorded_ms)
+            reasons = {each.id: intake.why_not(each.parcel, taken.after) for each in messages}
+            for key, kept in list(self._quarantine.items()):
+                if kept.id in reasons:
+                    self._settle_suspect(key, kept, reasons[kept.id])
+            batch = self._keep_batch(taken, recorded_ms)
+            return Replayed(batch, tuple(id_ for id_, reason in reasons.items() if reason))
 
     def _known(self, node: NodeEpoch) -> Settled:
         return self._settled.get(node, Settled())
@@ -58,18 +63,17 @@ class MemoryJournal:
         while len(self._quarantine) > self._keep.rows or self._quarantine_bytes > self._keep.bytes:
             oldest = self._quarantine.pop(next(iter(self._quarantine)))
             self._quarantine_bytes -= intake.size(oldest.suspect)
-            self._totals["quarantine_dropped"] += 1
+            self._totals["quarantine_dropped"] += oldest.seen
         self._totals["quarantined"] += len(suspects)
 
-    def _settle_suspect(self, id_: int, reason: str) -> None:
-        for key, kept in list(self._quarantine.items()):
-            if kept.id == id_:
-                self._quarantine_bytes -= intake.size(kept.suspect)
-                if reason:
-                    self._quarantine[key] = kept._replace(suspect=kept.suspect._replace(reason=reason))
-                    self._quarantine_bytes += intake.size(self._quarantine[key].suspect)
-                else:
-                    del self._quarantine[key]
+    def _settle_suspect(self, key: tuple[str, bytes], kept: Quarantined, reason: str) -> None:
+        self._quarantine_bytes -= intake.size(kept.suspect)
+        if reason:
+            self._quarantine[key] = kept._replace(suspect=kept.suspect._replace(reason=reason))
+            self._quarantine_bytes += intake.size(self._quarantine[key].suspect)
+        else:
+            del self._quarantine[key]
+            self._totals["replayed"] += kept.seen
 
     def _keep_batch(self, taken: intake.Intake, recorded_ms: int) -> Batch | None:
         self._settled |= taken.after
@@ -112,11 +116,21 @@ class MemoryJournal:
                 del self._batches[: upto - self._trimmed]
                 self._trimmed = upto
 
-    def quarantine(self, limit: int = 100, *, before: int | None = None) -> Sequence[Quarantined]:
+    def quarantine(
+        self, limit: int = 100, *, before: int | None = None, reason: str = "", topic: str = ""
+    ) -> Sequence[Quarantined]:
         """See `Journal`."""
+        found: list[Quarantined] = []
+        size = 0
         with self._lock:
-            kept = reversed(self._quarantine.values())
-            return list(islice((each for each in kept if before is None or each.id < before), limit))
+            for each in reversed(self._quarantine.values()):
+                if len(found) == limit or size >= intake.PAGE_BYTES:
+                    break
+                named = reason in each.suspect.reason and topic in each.suspect.topic
+                if named and (before is None or each.id < before):
+                    found.append(each)
+                    size += len(each.suspect.payload)
+        return found
 
     def counts(self) -> dict[str, int]:
         """See `Journal`."""

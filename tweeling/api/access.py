@@ -24,3 +24,4 @@ def needs(*roles: Role) -> Any:
 
 Reader = needs(Role.OPERATOR, Role.QUERY)
 Capturer = needs(Role.CAPTURE)
+Maintainer = needs(Role.MAINTAIN)

@@ -9,7 +9,16 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from tweeling.api import audit_routes, custody_routes, docs, health_routes, login, problems, twin_routes
+from tweeling.api import (
+    audit_routes,
+    custody_routes,
+    docs,
+    health_routes,
+    login,
+    problems,
+    quarantine_routes,
+    twin_routes,
+)
 from tweeling.api.auth import Auth
 from tweeling.api.guard import LOOPBACK, BodyLimit, Guard, Headers
 from tweeling.api.problems import Problem
@@ -17,6 +26,7 @@ from tweeling.api.screens import mount_screens
 from tweeling.ports.audit import PointsAudit
 from tweeling.ports.custody_api import CustodyApi
 from tweeling.ports.view import TwinView
+from tweeling.services.quarantine import Quarantine
 
 
 def create_app(
@@ -25,12 +35,14 @@ def create_app(
     auth: Auth,
     *,
     points: PointsAudit | None = None,
+    quarantine: Quarantine | None = None,
     hosts: Collection[str] = LOOPBACK,
     screens: bool = True,
 ) -> FastAPI:
     """Build the whole app.
 
-    points: what an auditor may ask about. hosts: names under which browsers and machines may call it, without port.
+    points: what an auditor may ask about. quarantine: what may be seen and replayed.
+    hosts: names under which browsers and machines may call it, without port.
     """
     # FastAPI's own documentation pages load their scripts from a CDN, and its telemetry is no part of our promise.
     app = _App(
@@ -49,6 +61,8 @@ def create_app(
     app.include_router(custody_routes.router(custody))
     if points is not None:
         app.include_router(audit_routes.router(points))
+    if quarantine is not None:
+        app.include_router(quarantine_routes.router(quarantine))
     # What screens are mounted at / never hears of a mistyped interface.
     app.add_api_route("/api/{rest:path}", _unknown, include_in_schema=False)
     if screens:

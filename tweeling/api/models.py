@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from tweeling.domain.forecast import Forecast
 from tweeling.domain.now import ProofState
 from tweeling.domain.telemetry import FILLING_LEVEL
+from tweeling.ports.journal import Quarantined
 
 
 class Answer(BaseModel):
@@ -117,6 +121,40 @@ class PointsHeld(Answer):
     count: int
     applied: int
     precision: float
+
+
+class Message(Answer):
+    """A message in quarantine. size: bytes of its payload; seen: how often exactly these bytes came on this topic."""
+
+    id: int
+    recorded_ms: int
+    topic: str
+    reason: str
+    size: int
+    seen: int
+
+    @classmethod
+    def of(cls, kept: Quarantined) -> Self:
+        """Without its bytes, unless the model has room for them."""
+        row = {"id": kept.id, "recorded_ms": kept.recorded_ms, "seen": kept.seen, **kept.suspect._asdict()}
+        payload = kept.suspect.payload
+        return cls.model_validate(row | {"size": len(payload), "payload": base64.b64encode(payload)})
+
+
+class WholeMessage(Message):
+    """A message in quarantine, with its bytes in base64."""
+
+    payload: str
+
+
+class ReplayAnswer(Answer):
+    """What came of messages replayed; before: the id below which others may be left."""
+
+    replayed: int
+    readings: int
+    movements: int
+    suspect: int
+    before: int | None
 
 
 class CapturedEvent(BaseModel):

@@ -12,6 +12,7 @@ class Role(StrEnum):
     OPERATOR = "operator"  # a person at the screens
     QUERY = "query"  # a machine that reads
     CAPTURE = "capture"  # a machine that brings custody events
+    MAINTAIN = "maintain"  # a machine that lets a hub do over what it could not do before; it reads nothing else
 
 
 class Principal(NamedTuple):

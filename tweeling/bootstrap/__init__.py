@@ -2,7 +2,21 @@
 
 from tweeling.bootstrap.audited import Audited, audited
 from tweeling.bootstrap.hub import Hub, hub
+from tweeling.bootstrap.quarantine import is_running, quarantine_alone
 from tweeling.bootstrap.readings import Stores, Telemetry, clock_of, stores, telemetry
 from tweeling.bootstrap.threads import Threads
 
-__all__ = ["Audited", "Hub", "Stores", "Telemetry", "Threads", "audited", "clock_of", "hub", "stores", "telemetry"]
+__all__ = [
+    "Audited",
+    "Hub",
+    "Stores",
+    "Telemetry",
+    "Threads",
+    "audited",
+    "clock_of",
+    "hub",
+    "is_running",
+    "quarantine_alone",
+    "stores",
+    "telemetry",
+]

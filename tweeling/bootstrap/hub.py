@@ -12,6 +12,7 @@ from typing import NamedTuple
 from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
+from tweeling.bootstrap.quarantine import quarantine_of
 from tweeling.bootstrap.readings import clock_of, stores, telemetry
 from tweeling.bootstrap.threads import Threads
 from tweeling.config import Settings
@@ -24,6 +25,7 @@ from tweeling.services.claims import Claims
 from tweeling.services.custody import Custody
 from tweeling.services.forecasting import Forecaster
 from tweeling.services.projection import Applied, Projector
+from tweeling.services.quarantine import Quarantine
 from tweeling.services.status import Status
 from tweeling.services.twin import Twin
 from tweeling.services.view import HubView
@@ -38,6 +40,7 @@ class Hub(NamedTuple):
     view: HubView
     custody: Custody
     points: TimeSeriesStore
+    quarantine: Quarantine
 
 
 @contextmanager
@@ -110,7 +113,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             threads.start("anchoring", anchor.run, anchor.wake)
         road.line.start()
         closing.callback(road.line.close)
-        yield Hub(view, custody, points)
+        yield Hub(view, custody, points, quarantine_of(settings, road.journal, on_batch=road.projector.wake))
         if threads.failed:
             raise UnavailableError(f"the hub stopped, because {threads.failed} failed; the log says why")
 

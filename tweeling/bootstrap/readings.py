@@ -93,7 +93,7 @@ def telemetry(
         limits = Limits(
             sustained=settings.ingest.node_rate, burst=settings.ingest.node_burst, rate=settings.ingest.backlog_rate
         )
-        ingest = Ingest(journal, clock_of(settings), IngestSettings(skew_ms=_skew_ms(settings), limits=limits))
+        ingest = Ingest(journal, clock_of(settings), IngestSettings(skew_ms=skew_ms(settings), limits=limits))
         line = _line(settings, ingest, wake=projector.wake, on_presence=on_presence)
         yield Telemetry(journal, projector, ingest, line)
 
@@ -128,14 +128,15 @@ def _line(
                 filters=tuple(each for pattern in patterns for each in topics.of_nodes(pattern)),
                 batching=batching,
                 clock=clock_of(settings),
-                skew_ms=_skew_ms(settings),
+                skew_ms=skew_ms(settings),
             )
         )
     end_unwanted(ids, address, [task.address.client_id for task in tasks])
     return Workers(tasks, ingest, on_batch=lambda _: wake(), on_presence=on_presence)
 
 
-def _skew_ms(settings: Settings) -> int:
+def skew_ms(settings: Settings) -> int:
+    """How far a reading may lie in the future."""
     return round(settings.ingest.skew_s * 1000)
 
 

@@ -16,21 +16,25 @@ from tweeling.cli.installation import Installation
 from tweeling.domain.points import Points
 from tweeling.errors import ConfigError, RejectedError, UnavailableError
 from tweeling.ports.timeseries import Found
+from tweeling.services.quarantine import ANY, Progress, Words
 
 _MOST = 900_000  # bytes of a request; a hub takes a mebibyte
 
 
 class HubClient:
-    """A hub's interface; use as a context manager. Raises UnavailableError when no hub answers."""
+    """A hub's interface; use as a context manager. Raises UnavailableError when no hub answers.
 
-    def __init__(self, folder: Path) -> None:
+    bearer: whose token is shown.
+    """
+
+    def __init__(self, folder: Path, *, bearer: str = "cli") -> None:
         installation = Installation(folder)
         settings = config.load(installation.config)
         self.url = f"http://127.0.0.1:{settings.http.port}"
         try:
-            token = installation.token("cli").read_text().strip()
+            token = installation.token(bearer).read_text().strip()
         except OSError as exc:
-            raise ConfigError("cannot be read", source=str(installation.token("cli"))) from exc
+            raise ConfigError("cannot be read", source=str(installation.token(bearer))) from exc
         self._http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
 
     def status(self) -> dict[str, Any]:
@@ -82,6 +86,22 @@ class HubClient:
         """What the hub's store holds at some series and times; both are Arrow streams."""
         headers = {"Content-Type": arrow.MEDIA_TYPE, "Accept-Encoding": "identity"}
         return self._ask("POST", "/api/audit/points", content=asked, headers=headers).content
+
+    def messages(self, limit: int, *, before: int | None, words: Words) -> list[dict[str, Any]]:
+        """Messages in quarantine, the newest first; fewer where they are large."""
+        query = {"limit": limit, **words._asdict(), **({} if before is None else {"before": before})}
+        answer: list[dict[str, Any]] = self._get("/api/quarantine", **query).json()
+        return answer
+
+    def message(self, id_: int) -> dict[str, Any]:
+        """One message in quarantine, with its bytes in base64."""
+        answer: dict[str, Any] = self._get(f"/api/quarantine/{id_}").json()
+        return answer
+
+    def replay(self, id_: int | None = None, *, before: int | None = None, words: Words = ANY) -> Progress:
+        """Replay one message, or a page of those below an id."""
+        which = {"id": id_, "before": before, **words._asdict()}
+        return Progress(**self._ask("POST", "/api/quarantine/replay", json=which, timeout=120).json())
 
     def _get(self, path: str, **query: str | int) -> httpx.Response:
         return self._ask("GET", path, params=query)

@@ -12,7 +12,7 @@ from tweeling.adapters import nats, secretfile
 from tweeling.adapters.keys import create_log_key
 from tweeling.api import passwords, tokens
 from tweeling.api.principals import Role
-from tweeling.cli.installation import RECORDER, Clockwork, Installation, Ports, toml
+from tweeling.cli.installation import MAINTAINER, RECORDER, Clockwork, Installation, Ports, toml
 from tweeling.domain.region import Region
 from tweeling.domain.signature import ED25519
 
@@ -103,7 +103,7 @@ def people(installation: Installation) -> str:
         password = passwords.generate()
         passwords.save(login, {passwords.OPERATOR: password})
         secretfile.write(installation.password, password + "\n")
-    for name, role in (("partners", Role.CAPTURE), ("cli", Role.QUERY)):
+    for name, role in (("partners", Role.CAPTURE), ("cli", Role.QUERY), (MAINTAINER, Role.MAINTAIN)):
         if not installation.token(name).exists():
             secretfile.write(
                 installation.token(name), tokens.issue(installation.secrets / "tokens.json", name, role) + "\n"

@@ -23,6 +23,10 @@ RECORDER = ("replay", "recorder")
 """Hub and node under which recordings are replayed, apart from the region's own."""
 
 
+MAINTAINER = "maintainer"
+"""The name of the token that may replay the quarantine."""
+
+
 class Ports(NamedTuple):
     """Where the demo's parts listen, all on loopback."""
 

@@ -21,8 +21,10 @@ from tweeling.cli.signals import stop_on_signals
 from tweeling.errors import ConfigError, TweelingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+quarantine_app = typer.Typer(no_args_is_help=True, help="Messages without meaning, kept as they came.")
 trust_app = typer.Typer(no_args_is_help=True, help="The logs that you trust, pinned by fingerprint.")
 app.add_typer(trust_app, name="trust")
+app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(bench.app, name="bench")
 
 out = Console(highlight=False, soft_wrap=True)
@@ -195,6 +197,55 @@ def verify(
     from tweeling.cli.verifying import verify_files
 
     raise typer.Exit(verify_files(files, trust_store.expanduser(), rpc, as_json=as_json, out=out))
+
+
+Reason = Annotated[str, typer.Option(help="Only those whose reason contains this.")]
+Topic = Annotated[str, typer.Option(help="Only those whose topic contains this.")]
+
+
+@quarantine_app.command("list")
+def quarantine_list(
+    data: DataFolder = _DATA,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    before: Annotated[int | None, typer.Option(min=1, help="Only those with a smaller id.")] = None,
+    reason: Reason = "",
+    topic: Topic = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List messages in quarantine, the newest first: id, when, topic, size, reason."""
+    from tweeling.cli.quarantine import list_messages
+    from tweeling.services.quarantine import Words
+
+    list_messages(data, limit=limit, before=before, words=Words(reason, topic), as_json=as_json, out=out)
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    message: Annotated[int, typer.Argument(min=1, metavar="ID", help="As `tweeling quarantine list` shows it.")],
+    data: DataFolder = _DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Show a message in quarantine with its bytes; in JSON these are base64."""
+    from tweeling.cli.quarantine import show_message
+
+    show_message(data, message, as_json=as_json, out=out)
+
+
+@quarantine_app.command("replay")
+def quarantine_replay(
+    messages: Annotated[list[int] | None, typer.Argument(min=1, metavar="[ID]...", help="Which.")] = None,
+    data: DataFolder = _DATA,
+    every: Annotated[bool, typer.Option("--all", help="Every message.")] = False,
+    reason: Reason = "",
+    topic: Topic = "",
+    as_json: AsJson = False,
+) -> None:
+    """Read messages in quarantine again, after a fix; what they mean now is committed, once."""
+    from tweeling.cli.quarantine import replay_messages
+    from tweeling.services.quarantine import Words
+
+    words = Words(reason, topic)
+    replay_messages(data, messages or [], every=every, words=words, as_json=as_json, out=out)
 
 
 @trust_app.command("add")

@@ -21,6 +21,13 @@ class Quarantined(NamedTuple):
     seen: int
 
 
+class Again(NamedTuple):
+    """A message of the quarantine, and what it alone means today."""
+
+    id: int
+    parcel: Parcel
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One commit, as projections apply it: only what was new in it.
@@ -40,6 +47,13 @@ class NodeEpoch(NamedTuple):
     hub: str
     node: str
     epoch: str
+
+
+class Replayed(NamedTuple):
+    """What came of messages replayed. suspect: ids of those that stay in quarantine."""
+
+    batch: Batch | None
+    suspect: tuple[int, ...]
 
 
 class Settled(NamedTuple):
@@ -69,10 +83,10 @@ class Journal(Protocol):
         """
         ...
 
-    def replay(self, parcel: Parcel, quarantined: int, *, recorded_ms: int) -> Batch | None:
-        """Commit what message `quarantined` of the quarantine means today, as `commit` does.
+    def replay(self, messages: Sequence[Again], *, recorded_ms: int) -> Replayed:
+        """Commit what messages of the quarantine mean today, all in one transaction.
 
-        Here a seq that was refused may be committed after all. If nothing of the message is refused any more, it leaves
+        Here a seq that was refused may be committed after all. If nothing of a message is refused any more, it leaves
         the quarantine; else it stays with the reason of today.
         """
         ...
@@ -99,15 +113,22 @@ class Journal(Protocol):
         """
         ...
 
-    def quarantine(self, limit: int = 100, *, before: int | None = None) -> Sequence[Quarantined]:
-        """The newest suspects first, those with an id below `before`; the oldest go when there are too many."""
+    def quarantine(
+        self, limit: int = 100, *, before: int | None = None, reason: str = "", topic: str = ""
+    ) -> Sequence[Quarantined]:
+        """The newest suspects first, those with an id below `before` whose reason and topic contain these words.
+
+        At most `limit`, and fewer where they are large, but none only where there is none. The oldest go when there are
+        too many.
+        """
         ...
 
     def counts(self) -> dict[str, int]:
         """Totals since the beginning, by the names of `intake.TOTALS`.
 
-        readings are points; quarantined, and quarantine_dropped of them, count messages; refused and dropped count the
-        seqs that are so now, repeated those that came again.
+        readings are points; quarantined counts messages, each as often as it came; of these quarantine_dropped counts
+        those that had to go, and replayed those that left; refused and dropped count the seqs that are so now, repeated
+        those that came again.
         """
         ...
 
