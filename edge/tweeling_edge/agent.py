@@ -15,12 +15,12 @@ Three rules keep it honest:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from typing import assert_never
 
 from tweeling.wire.ack import Ack
 from tweeling.wire.ranges import Range, SeqSet
+from tweeling_edge.drops import Drops
 from tweeling_edge.events import (
     Acked,
     Command,
@@ -41,32 +41,9 @@ from tweeling_edge.events import (
     Tick,
     Trust,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much may be under way, and how long to wait. Seconds; readings are counted by seq."""
-
-    pack: int = 100  # readings in an envelope
-    messages: int = 20  # envelopes the hub has not answered; paho searches its own linearly
-    reserve: int = 4  # of the messages, kept for live readings
-    live: int = 500  # live readings that wait; older ones join the backlog
-    drops: int = 200  # announcements in an envelope
-    ask_s: float = 3.0
-    wait_s: float = 5.0  # at least, for the hub's word
-    wait_max_s: float = 60.0
-    declined_s: float = 1.0  # after the broker would not take a message; longer each time
-    pause_max_s: float = 3600.0  # a hub may not silence a node for longer
-    doubt_s: float = 1.0  # a `want` younger than this crossed with the reading it wants
-    burst_s: float = 0.05  # the granted rate may lag behind by so much
-    stuck_s: float = 60.0  # without any confirmation of the broker
-
-
-@dataclass(slots=True)
-class _Flight:
-    seqs: SeqSet
-    live: bool
-    handed_at: float | None = None
+from tweeling_edge.flights import Flight, Flights
+from tweeling_edge.limits import Limits
+from tweeling_edge.seqs import Seqs
 
 
 @dataclass(slots=True)
@@ -75,14 +52,6 @@ class _Asking:
 
     next_at: float = 0.0
     wait: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Proof:
-    """Whoever has one of these readings has heard of these drops: they never travelled without them."""
-
-    seqs: SeqSet
-    ids: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -96,25 +65,25 @@ class Counters:
     epochs: int = 0
 
 
-@dataclass(slots=True)
 class _Lanes:
     """Held readings that are not under way."""
 
-    live: SeqSet = field(default_factory=SeqSet)
-    backlog: SeqSet = field(default_factory=SeqSet)
+    def __init__(self, backlog: Iterable[Range]) -> None:
+        self.live = Seqs()
+        self.backlog = Seqs(backlog)
 
     def add(self, seqs: SeqSet, *, live: bool, limit: int) -> None:
+        """Let these wait; of the live ones only so many, the older join the backlog."""
         if live:
-            self.live |= seqs
-            spill = _take(self.live, len(self.live) - limit)
-            self.live -= spill
-            self.backlog |= spill
+            self.live.update(seqs)
+            self.backlog.update(self.live.take(len(self.live) - limit))
         else:
-            self.backlog |= seqs
+            self.backlog.update(seqs)
 
     def remove(self, seqs: SeqSet) -> None:
-        self.live -= seqs
-        self.backlog -= seqs
+        """They wait no longer."""
+        self.live.subtract(seqs)
+        self.backlog.subtract(seqs)
 
 
 class Agent:
@@ -125,7 +94,7 @@ class Agent:
         *,
         epoch: str,
         last: int,
-        held: SeqSet,
+        held: Iterable[Range],
         fresh_from: int | None,
         drops: Iterable[Drop] = (),
         limits: Limits | None = None,
@@ -133,16 +102,15 @@ class Agent:
         """Start from what the outbox holds; fresh_from is its first seq that was surely never sent, where in doubt."""
         self.epoch = epoch
         self.last = last
-        self.held = held
         self.limits = limits or Limits()
         self.counters = Counters()
         self._fresh_from = fresh_from
-        self._drops = {drop.id: drop for drop in drops}
-        self._lanes = _Lanes(backlog=held)
-        self._flights: dict[int, _Flight] = {}
-        self._sent_before = SeqSet()
+        self._held = Seqs(held)
+        self._lanes = _Lanes(self._held)
+        self._flights = Flights()
+        self._drops = Drops(drops, self.limits.drops)
+        self._sent_before = Seqs()
         self._never_sent_from = last + 1
-        self._proofs: list[_Proof] = []
         self._message = 0
         self._connected = False
         self._answered = False
@@ -158,15 +126,25 @@ class Agent:
 
     def on(self, event: Event, now: float) -> list[Command]:
         """Take in what happened; return what to do, in order."""
-        return self._take_in(event, now) + self._pump(now)
+        return [*self.take_in(event, now), *self.send(now)]
 
     @property
     def low(self) -> int:
         """The oldest seq that is held, or given up without the hub's knowledge; the next one if there is none."""
-        oldest = [drop.first for drop in self._drops.values()]
-        if self.held:
-            oldest.append(self.held.ranges[0][0])
-        return min(oldest, default=self.last + 1)
+        oldest = self.last + 1
+        for lowest in (self._held.lowest, self._drops.lowest):
+            oldest = oldest if lowest is None else min(oldest, lowest)
+        return oldest
+
+    @property
+    def held(self) -> SeqSet:
+        """Every reading that is not settled, as a value."""
+        return self._held.copy()
+
+    @property
+    def queued(self) -> int:
+        """How many these are."""
+        return len(self._held)
 
     @property
     def connected(self) -> bool:
@@ -181,11 +159,10 @@ class Agent:
         if not self._answered:
             times.append(self._asking.next_at)
         else:
-            wait = self._patience()
-            times += [
-                self._confirmed_at + self.limits.stuck_s if flight.handed_at is None else flight.handed_at + wait
-                for flight in self._flights.values()
-            ]
+            if self._flights.unconfirmed:
+                times.append(self._confirmed_at + self.limits.stuck_s)
+            if (handed_at := self._flights.handed_at) is not None:
+                times.append(handed_at + self._patience())
             if self._lanes.live and self._room(live=True):
                 times.append(self._paused_until)
             if self._lanes.backlog and self._room(live=False):
@@ -194,7 +171,8 @@ class Agent:
 
     # ------------------------------------------------------------ what comes in
 
-    def _take_in(self, event: Event, now: float) -> list[Command]:
+    def take_in(self, event: Event, now: float) -> list[Command]:
+        """Take in what happened; return what must be done before `send` is asked, once for any number of events."""
         match event:
             case Acked(ack):
                 return self._acked(ack, now)
@@ -219,7 +197,7 @@ class Agent:
     def _link(self, *, up: bool) -> None:
         self._connected, self._answered = up, False
         self._asking = _Asking()
-        for message in list(self._flights):
+        for message in self._flights:
             self._recall(message)
 
     def _returned(self, message: int, now: float) -> None:
@@ -233,32 +211,30 @@ class Agent:
     def _handed(self, message: int, now: float) -> None:
         self._confirmed_at = now
         self._declined = 0.0
-        if flight := self._flights.get(message):
-            flight.handed_at = now
+        self._flights.hand(message, now)
 
     def _queued(self, event: Queued) -> None:
         if event.epoch != self.epoch:
             return  # the outbox was renewed after it: Renewed counts it
         seqs = SeqSet(((event.first, event.last),))
         self.last = max(self.last, event.last)
-        self.held |= seqs
+        self._held.update(seqs)
         self._lanes.add(seqs, live=event.live, limit=self.limits.live)
 
     def _dropped(self, event: Dropped) -> None:
         if event.epoch != self.epoch:
             return
-        self._drops.update({drop.id: drop for drop in event.drops})
+        self._drops.add(event.drops)
         self._release(SeqSet.of((drop.first, drop.last) for drop in event.drops))
 
     def _renewed(self, event: Renewed) -> None:
         self.epoch, self.last = event.epoch, event.last
-        self.held = _below(event.last + 1)
-        self._lanes = _Lanes(backlog=self.held)
+        self._held = Seqs(_below(event.last + 1).ranges)
+        self._lanes = _Lanes(self._held)
         self._flights.clear()
         self._drops.clear()
-        self._sent_before = SeqSet()
+        self._sent_before = Seqs()
         self._never_sent_from = 1
-        self._proofs.clear()
         self._fresh_from = None
         self._renewing = False
         self._answered = self._connected  # an epoch nobody knows leaves nothing to ask
@@ -277,13 +253,13 @@ class Agent:
             self._paused_until = max(self._paused_until, now + min(ack.retry_after, self.limits.pause_max_s))
         if settled.highest >= self._never_sent():
             return self._disown(settled)
-        commands = self._settle(committed & self.held, refused & self.held, ack, now)
+        commands = self._settle(self._held.common(committed), self._held.common(refused), ack, now)
         if ack.known and self._connected and not self._answered:
             self._answered = True
             if self._fresh_from is not None:
                 self._fresh_from = None
                 commands.append(Trust())
-        if heard := self._heard(settled):
+        if heard := self._drops.heard(settled):
             commands.append(Forget(heard))
         self._wanted(SeqSet.of(ack.want) - settled, now)
         return commands
@@ -295,8 +271,9 @@ class Agent:
         # Below fresh_from the copy and the hub tell one story; where that is not certain, twice is better than never.
         same = SeqSet() if self._fresh_from is None else settled & _below(self._fresh_from)
         self._renewing = True
-        self.counters.committed += len(same & self.held)
-        return [NewEpoch(same & self.held)]
+        same = self._held.common(same)
+        self.counters.committed += len(same)
+        return [NewEpoch(same)]
 
     def _settle(self, committed: SeqSet, refused: SeqSet, ack: Ack, now: float) -> list[Command]:
         settled = committed | refused
@@ -313,50 +290,37 @@ class Agent:
         )
         return [Delete(self.epoch, committed, reasons)]
 
-    def _heard(self, settled: SeqSet) -> tuple[int, ...]:
-        proven = {i for proof in self._proofs if proof.seqs & settled for i in proof.ids}
-        named = {i for i, drop in self._drops.items() if not SeqSet(((drop.first, drop.last),)) - settled}
-        heard = tuple(i for i in self._drops if i in proven or i in named)
-        for i in heard:
-            del self._drops[i]
-        self._proofs = [proof for proof in self._proofs if any(i in self._drops for i in proof.ids)]
-        return heard
-
     def _measure(self, settled: SeqSet, now: float) -> None:
-        for flight in self._flights.values():
-            if flight.handed_at is not None and flight.seqs & settled and not flight.seqs & self._sent_before:
+        for _, flight, some in self._flights.carrying(settled):
+            if flight.handed_at is not None and not self._sent_before.common(some):
                 sample = now - flight.handed_at
                 self._latency = sample if self._latency is None else 0.875 * self._latency + 0.125 * sample
         self._wait = 0.0
 
     def _release(self, seqs: SeqSet) -> None:
-        self.held -= seqs
-        self._sent_before -= seqs
+        self._held.subtract(seqs)
+        self._sent_before.subtract(seqs)
         self._lanes.remove(seqs)
-        for message, flight in list(self._flights.items()):
-            flight.seqs -= seqs
-            if not flight.seqs:
-                del self._flights[message]
+        self._flights.release(seqs)
 
     def _wanted(self, want: SeqSet, now: float) -> None:
         want &= _below(self.last + 1)
         if not want:
             return
-        for message, flight in list(self._flights.items()):
-            if flight.handed_at is not None and now - flight.handed_at >= self.limits.doubt_s and flight.seqs & want:
+        for message, flight, _ in self._flights.carrying(want):
+            if flight.handed_at is not None and now - flight.handed_at >= self.limits.doubt_s:
                 self._recall(message)
-        told = SeqSet.of((drop.first, drop.last) for drop in self._drops.values())
-        for first, last in (want - self.held - told).ranges:
-            drop = Drop(-self._next_message(), first, last, "no longer held by the node")
-            self._drops[drop.id] = drop
+        for first, last in (want - self._held.common(want) - self._drops.common(want)).ranges:
+            self._drops.add((Drop(-self._next_message(), first, last, "no longer held by the node"),))
 
     # ------------------------------------------------------------ what goes out
 
-    def _pump(self, now: float) -> list[Command]:
+    def send(self, now: float) -> list[Command]:
+        """What may travel now."""
         if not self._connected or self._renewing or now < self._paused_until:
             return []
         commands: list[Command] = []
-        if any(flight.handed_at is None for flight in self._flights.values()):
+        if self._flights.unconfirmed:
             if now >= self._confirmed_at + self.limits.stuck_s:
                 self._confirmed_at = now
                 return [Hangup()]
@@ -379,36 +343,24 @@ class Agent:
 
     def _send(self, *, live: bool) -> Publish:
         lane = self._lanes.live if live else self._lanes.backlog
-        seqs = _take(lane, self.limits.pack)
-        self._lanes.remove(seqs)
+        seqs = lane.take(self.limits.pack)
         message = self._next_message()
-        self._flights[message] = _Flight(seqs, live)
-        told = tuple(islice(self._drops, self.limits.drops))
-        first_time = seqs - self._sent_before - _below(self._never_sent_from)
-        if told and first_time:
-            self._proofs.append(_Proof(first_time, told))
+        self._flights.add(message, Flight(seqs, live))
+        again = self._sent_before.common(seqs)
+        self._drops.travel(seqs - again - _below(self._never_sent_from))
         self.counters.sent += len(seqs)
-        self.counters.repeated += len(seqs & self._sent_before)
-        return Publish(message, seqs, self.low, self._announce())
+        self.counters.repeated += len(again)
+        return Publish(message, seqs, self.low, self._drops.announcement())
 
     def _ask(self, now: float) -> Publish:
         asking = self._asking
         asking.wait = min(asking.wait * 2 or self.limits.ask_s, self.limits.wait_max_s / 2)
         asking.next_at = now + asking.wait
-        return Publish(self._next_message(), SeqSet(), self.low, self._announce(), ask=True)
-
-    def _announce(self) -> tuple[tuple[int, int, str], ...]:
-        # The oldest first, always: a reading sent again travels with what it first travelled with.
-        chosen = islice(self._drops.values(), self.limits.drops)
-        return tuple((drop.first, drop.last, drop.reason) for drop in chosen)
+        return Publish(self._next_message(), SeqSet(), self.low, self._drops.announcement(), ask=True)
 
     def _recall_overdue(self, now: float) -> None:
         wait = self._patience()
-        overdue = [
-            message
-            for message, flight in self._flights.items()
-            if flight.handed_at is not None and now >= flight.handed_at + wait
-        ]
+        overdue = self._flights.overdue(now, wait)
         for message in overdue:
             self._recall(message)
         if overdue:  # and longer each time, until the hub says anything at all
@@ -419,7 +371,7 @@ class Agent:
 
     def _recall(self, message: int) -> None:
         flight = self._flights.pop(message)
-        self._sent_before |= flight.seqs
+        self._sent_before.update(flight.seqs)
         self._lanes.add(flight.seqs, live=flight.live, limit=self.limits.live)
 
     def _next_message(self) -> int:
@@ -429,14 +381,3 @@ class Agent:
 
 def _below(seq: int) -> SeqSet:
     return SeqSet(((1, seq - 1),)) if seq > 1 else SeqSet()
-
-
-def _take(seqs: SeqSet, count: int) -> SeqSet:
-    """The lowest `count` members."""
-    taken: list[Range] = []
-    for first, last in seqs.ranges:
-        if count <= 0:
-            break
-        taken.append((first, min(last, first + count - 1)))
-        count -= last - first + 1
-    return SeqSet(tuple(taken))

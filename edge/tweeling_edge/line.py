@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import selectors
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, Self, cast
 
 import paho.mqtt.client as paho
@@ -21,15 +20,15 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from tweeling.wire.bulk import BulkSocket
+
 if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike
 
 _CHUNK = 1 << 16
-_FULL = 1 << 18  # bytes that may wait for the socket; paho keeps the rest
 _ROUND_S = 1.0  # between two looks at the keep-alive
 _SUCCESS = ReasonCode(PacketTypes.PUBACK)
 _NO_PROPERTIES = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]  # paho left it so
-_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Line(paho.Client):
@@ -43,26 +42,27 @@ class Line(paho.Client):
             clean_session=True if protocol < MQTTProtocolVersion.MQTTv5 else None,
             reconnect_on_failure=False,
         )
-        self._bulk: _Bulk | None = None
+        self.bulk: BulkSocket | None = None
         self._server = 0  # the thread that serves
         self._sleeper, self._waker = socket.socketpair()
         self._sleeper.setblocking(False)
         self._waker.setblocking(False)
-        self.on_socket_register_write = lambda *_: self.wake()  # called by whoever publishes first
+        self._bursts = 0
+        self.on_socket_register_write = lambda *_: self._stir()  # called by whoever publishes first
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bulk is not None:
-            self._bulk.close()
+        if self.bulk is not None:
+            self.bulk.close()
         self._sleeper.close()
         self._waker.close()
 
     @property
     def end(self) -> str:
         """Why the network ended the connection; empty where it did not."""
-        return str(self._bulk.end or "") if self._bulk is not None else ""
+        return str(self.bulk.end or "") if self.bulk is not None else ""
 
     def narrow(self, messages: int) -> None:
         """Have no more than so many messages at the broker unconfirmed; paho keeps the others back."""
@@ -74,9 +74,23 @@ class Line(paho.Client):
             with suppress(OSError):  # full of wake-ups already, or closed: there is nobody to wake
                 self._waker.send(b"\0")
 
+    def _stir(self) -> None:
+        if not self._bursts:
+            self.wake()
+
+    @contextmanager
+    def burst(self) -> Iterator[None]:
+        """Wake the serving thread once, at the end, however much is published in between."""
+        self._bursts += 1
+        try:
+            yield
+        finally:
+            self._bursts -= 1
+            self.wake()
+
     def serve(self, done: Callable[[], object], *, seconds: float = float("inf")) -> None:
         """Carry packets until the connection ends, `done` holds (`wake` makes it looked at), or time is up."""
-        if (bulk := self._bulk) is None or self.socket() is None:
+        if (bulk := self.bulk) is None or self.socket() is None:
             return
         self._server = threading.get_ident()
         now = time.monotonic()
@@ -89,7 +103,7 @@ class Line(paho.Client):
                 bulk.flush()
                 if self.want_write() and not bulk.full:
                     continue  # came meanwhile, when we seemed awake
-                if watched != (wanted := bulk.interest):
+                if watched != (wanted := _interest(bulk)):
                     watched = ready.modify(bulk, wanted).events
                 events = ready.select(0.0 if bulk.ready else min(misc_at, end) - now)
                 if any(key.fileobj is self._sleeper for key, _ in events):
@@ -116,7 +130,7 @@ class Line(paho.Client):
                 return self._do_on_publish(mid, _SUCCESS, _NO_PROPERTIES)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
-    def _notice_silence(self, bulk: _Bulk, now: float) -> None:
+    def _notice_silence(self, bulk: BulkSocket, now: float) -> None:
         # After one keep-alive without a word paho has asked for one; half of another is enough to answer.
         if now - bulk.heard_at >= 1.5 * self.keepalive:
             bulk.give_up(TimeoutError(f"nothing heard for {now - bulk.heard_at:.0f} s"))
@@ -125,97 +139,10 @@ class Line(paho.Client):
     def _create_socket(self) -> SocketLike:
         sock = cast(socket.socket, super()._create_socket())  # paho's only other kind is for websockets
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._bulk = _Bulk(sock)
-        return self._bulk
+        self.bulk = BulkSocket(sock)
+        return self.bulk
 
 
-class _Bulk:
-    """A socket behind a buffer each way: `recv` and `send` never touch the network, `fill` and `flush` do."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._in, self._at = b"", 0
-        self._out = bytearray()
-        self.end: OSError | None = None
-        self.heard_at = time.monotonic()
-
-    # ------------------------------------------------------------ for paho
-
-    def recv(self, size: int) -> bytes:
-        """What is there, at most `size` bytes; nothing at the end of the stream."""
-        start = self._at
-        data = self._in[start : start + size]
-        if not data and size:
-            if self.end is None:
-                raise BlockingIOError
-            raise self.end
-        self._at = start + len(data)
-        return data
-
-    def send(self, data: bytes | bytearray) -> int:
-        """Keep data for the next flush, all or nothing."""
-        if self.full:
-            raise BlockingIOError
-        self._out += data
-        return len(data)
-
-    def close(self) -> None:
-        """Write what can be written at once, and close."""
-        self.flush()
-        self._sock.close()
-
-    def fileno(self) -> int:
-        """As a socket's."""
-        return self._sock.fileno()
-
-    def setblocking(self, flag: bool) -> None:
-        """As a socket's."""
-        self._sock.setblocking(flag)
-
-    # ------------------------------------------------------------ for the line
-
-    @property
-    def ready(self) -> bool:
-        """Whether `recv` has something to say."""
-        return self._at < len(self._in) or self.end is not None
-
-    @property
-    def full(self) -> bool:
-        """Whether `send` takes nothing now."""
-        return len(self._out) >= _FULL
-
-    @property
-    def interest(self) -> int:
-        """What to wait for."""
-        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
-
-    def fill(self) -> None:
-        """Read what is there."""
-        try:
-            data = self._sock.recv(_CHUNK)  # more than a TLS record, so none of it can hide from `select`
-        except _NOT_NOW:
-            return
-        except OSError as exc:
-            self.give_up(exc)
-            return
-        if not data:
-            self.give_up(ConnectionResetError("the broker closed the connection"))
-            return
-        self._in, self._at = self._in[self._at :] + data, 0
-        self.heard_at = time.monotonic()
-
-    def flush(self) -> None:
-        """Write what the network takes."""
-        while self._out and self.end is None:
-            try:
-                sent = self._sock.send(self._out)
-            except _NOT_NOW:
-                return
-            except OSError as exc:
-                self.give_up(exc)
-                return
-            del self._out[:sent]
-
-    def give_up(self, reason: OSError) -> None:
-        """Let paho find the connection ended."""
-        self.end = self.end or reason
+def _interest(bulk: BulkSocket) -> int:
+    """What to wait for."""
+    return selectors.EVENT_READ | (selectors.EVENT_WRITE if bulk.unsent else 0)

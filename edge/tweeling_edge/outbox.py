@@ -25,7 +25,7 @@ from tweeling.wire.ranges import SeqSet
 from tweeling_edge import outbox_file, outbox_store
 from tweeling_edge.events import Drop, Dropped, Queued, Renewed
 from tweeling_edge.outbox_store import Entry, Quota, Source, Stats
-from tweeling_edge.sample import Row, Sample, is_weighing, to_body
+from tweeling_edge.sample import Sample, is_weighing, to_body
 
 log = logging.getLogger("tweeling_edge.outbox")
 
@@ -126,7 +126,12 @@ class Outbox:
 
     def source(self, name: str) -> Source:
         """What is known of a source, and where it goes on."""
-        return self.stats().sources.get(name, Source())
+        return self.sources().get(name, Source())
+
+    def sources(self) -> dict[str, Source]:
+        """What is known of every source."""
+        with self._reading:
+            return outbox_store.sources(self._reader)
 
     def rewind(self, name: str) -> None:
         """Let a source begin again."""
@@ -155,8 +160,8 @@ class Outbox:
                 outbox_store.drops(self._reader),
             )
 
-    def page(self, seqs: SeqSet) -> list[Row]:
-        """The rows of some seqs that are still there, in order."""
+    def page(self, seqs: SeqSet) -> dict[int, str]:
+        """The bodies of some seqs that are still there; others that lie between may come too."""
         with self._reading:
             return outbox_store.page(self._reader, seqs)
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from tweeling.wire.ranges import SeqSet
 from tweeling_edge.events import Drop
 from tweeling_edge.outbox_file import translated
-from tweeling_edge.sample import Row
 from tweeling_edge.thinning import STEPS, Candidate, thin
 
 log = logging.getLogger("tweeling_edge.outbox")
@@ -258,14 +257,16 @@ def drops(connection: sqlite3.Connection) -> list[Drop]:
         return [Drop(*row) for row in connection.execute("SELECT id, first, last, reason FROM dropped ORDER BY id")]
 
 
-def page(connection: sqlite3.Connection, seqs: SeqSet) -> list[Row]:
-    """The rows of some seqs that are still there, in order."""
-    rows: list[Row] = []
+def page(connection: sqlite3.Connection, seqs: SeqSet) -> dict[int, str]:
+    """The bodies of some seqs that are still there, and perhaps of some between: one look where they lie close."""
+    spans = seqs.ranges
+    if spans and spans[-1][1] - spans[0][0] < 4 * len(seqs):
+        spans = ((spans[0][0], spans[-1][1]),)
+    bodies: dict[int, str] = {}
     with translated():
-        for bounds in seqs.ranges:
-            found = connection.execute("SELECT seq, body FROM reading WHERE seq BETWEEN ? AND ? ORDER BY seq", bounds)
-            rows += [Row(*row) for row in found]
-    return rows
+        for span in spans:
+            bodies.update(connection.execute("SELECT seq, body FROM reading WHERE seq BETWEEN ? AND ?", span))
+    return bodies
 
 
 def stats(connection: sqlite3.Connection) -> Stats:
@@ -275,9 +276,14 @@ def stats(connection: sqlite3.Connection) -> Stats:
         rows, size = _usage(connection)
         weighings = connection.execute("SELECT count(*) FROM reading WHERE weighing").fetchone()[0]
         oldest = connection.execute("SELECT queued_ms FROM reading ORDER BY seq LIMIT 1").fetchone()
+    return Stats(epoch, last, rows, weighings, size, oldest[0] if oldest else None, sources(connection))
+
+
+def sources(connection: sqlite3.Connection) -> dict[str, Source]:
+    """What became of each driver's samples."""
+    with translated():
         found = connection.execute("SELECT name, cursor, queued, committed, refused, dropped FROM source ORDER BY name")
-        sources = {name: Source(*rest) for name, *rest in found}
-    return Stats(epoch, last, rows, weighings, size, oldest[0] if oldest else None, sources)
+        return {name: Source(*rest) for name, *rest in found}
 
 
 def _usage(connection: sqlite3.Connection) -> tuple[int, int]:

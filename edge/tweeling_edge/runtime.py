@@ -10,7 +10,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Self, assert_never
 
@@ -20,9 +20,9 @@ from tweeling.wire.ack import Ack, State
 from tweeling.wire.ranges import SeqSet
 from tweeling.wire.topics import Channel
 from tweeling_edge import config as configuration
-from tweeling_edge.agent import Agent, Limits
+from tweeling_edge.agent import Agent
 from tweeling_edge.clock import Clock, system_ms
-from tweeling_edge.config import Config, DriverSettings, ReplaySettings
+from tweeling_edge.config import Config, DriverSettings, ReplaySettings, SimulateSettings
 from tweeling_edge.drivers import Driver
 from tweeling_edge.events import (
     Acked,
@@ -40,17 +40,19 @@ from tweeling_edge.events import (
     Queued,
     Renewed,
     Returned,
-    Tick,
     Trust,
 )
+from tweeling_edge.limits import Limits
 from tweeling_edge.outbox import Failed, Notice, Outbox, Settled
 from tweeling_edge.outbox_store import Quota
 from tweeling_edge.publisher import Arrived, Confirmed, Declined, LineBroken, LineDown, LineEvent, LineUp, Publisher
-from tweeling_edge.sample import pack
+from tweeling_edge.sample import Bodies, pack
 
 log = logging.getLogger("tweeling_edge.agent")
 
 STATE_EVERY_S = 60.0
+TOGETHER = 500  # events that are taken in before anything is sent
+READ = 500  # samples that are read from the outbox at once
 _RETRY_S = (1.0, 60.0)
 
 
@@ -68,13 +70,13 @@ Incoming = Notice | LineEvent | _Woken | _DriverEnded
 class Runtime:
     """Everything of one node, joined. Use as a context manager, call `run` once."""
 
-    def __init__(self, config: Config, drivers: Sequence[DriverSettings] | None = None) -> None:
+    def __init__(self, config: Config, drivers: Sequence[DriverSettings | Driver] | None = None) -> None:
         """Open what the configuration names; `drivers` take the place of its own. Raises ConfigError."""
         self._config = config
         who = configuration.credentials(config.broker.credentials) if config.broker.credentials else None
         self.clock = Clock() if config.clock is None else Clock(**config.clock.model_dump())
         chosen = config.drivers if drivers is None else drivers
-        self.drivers = [_driver(settings, config.hub, self.clock) for settings in chosen]
+        self.drivers = [_driver(each, config.hub, self.clock) for each in chosen]
         names = [driver.name for driver in self.drivers]
         if len(set(names)) != len(names):
             raise ConfigError("two drivers are the same", field="drivers", remedy="Remove one")
@@ -92,7 +94,7 @@ class Runtime:
             self.agent = Agent(
                 epoch=epoch,
                 last=last,
-                held=held,
+                held=held.ranges,
                 fresh_from=fresh_from,
                 drops=drops,
                 limits=Limits(pack=config.pack, messages=config.messages, reserve=max(1, config.messages // 5)),
@@ -126,7 +128,7 @@ class Runtime:
 
     def run(self, done: Callable[[], bool] = lambda: False) -> None:
         """Work until `stop` is called or `done` holds; raise TweelingError when it cannot go on."""
-        log.info("agent.started", extra={"node": self._config.node, "queued": len(self.agent.held)})
+        log.info("agent.started", extra={"node": self._config.node, "queued": self.agent.queued})
         self._publisher.start()
         for thread in self._feeding:
             thread.start()
@@ -135,11 +137,11 @@ class Runtime:
             now = time.monotonic()
             due = self.agent.due()
             until = state_at if due is None else min(due, state_at)
-            incoming = self._next(max(0.0, until - now))
+            self._take_in_all(max(0.0, until - now))
+            self._send()
             if time.monotonic() >= state_at:
                 state_at = time.monotonic() + STATE_EVERY_S
                 self._publisher.announce()
-            self._take_in(incoming)
         if self._failure is not None:
             raise TweelingError(self._failure)
 
@@ -158,16 +160,19 @@ class Runtime:
         self._publisher.stop()
         self.outbox.close()
         counts = self.agent.counters
-        log.info(
-            "agent.stopped", extra={"queued": len(self.agent.held), "sent": counts.sent, "repeated": counts.repeated}
-        )
+        log.info("agent.stopped", extra={"queued": self.agent.queued, "sent": counts.sent, "repeated": counts.repeated})
+
+    @property
+    def protocol(self) -> str:
+        """The version of MQTT that is spoken, or tried."""
+        return self._publisher.protocol
 
     @property
     def finished(self) -> bool:
         """Whether every driver has come to its end and all of theirs is settled."""
         if self._unfinished:
             return False
-        sources = self.outbox.stats().sources
+        sources = self.outbox.sources()
         return all(
             sources[driver.name].settled >= sources[driver.name].queued
             for driver in self.drivers
@@ -176,16 +181,19 @@ class Runtime:
 
     # ------------------------------------------------------------ events to the core, its commands to the world
 
-    def _next(self, seconds: float) -> Incoming | None:
+    def _take_in_all(self, seconds: float) -> None:
+        """Wait so long for something to happen, and take in what happened together with it."""
         try:
-            return self._incoming.get(timeout=seconds)
+            self._take_in(self._incoming.get(timeout=seconds))
+            for _ in range(TOGETHER):
+                self._take_in(self._incoming.get_nowait())
         except queue.Empty:
-            return None
+            pass
 
-    def _take_in(self, incoming: Incoming | None) -> None:
+    def _take_in(self, incoming: Incoming) -> None:
         match incoming:
-            case None | _Woken() | Settled():
-                self._do(Tick())
+            case _Woken() | Settled():
+                pass
             case _DriverEnded():
                 self._unfinished -= 1
             case Queued() | Dropped() | Renewed():
@@ -231,13 +239,20 @@ class Runtime:
         self._do(Acked(ack))
 
     def _do(self, event: Event) -> None:
-        for command in self.agent.on(event, time.monotonic()):
+        for command in self.agent.take_in(event, time.monotonic()):
             self._carry_out(command)
+
+    def _send(self) -> None:
+        commands = self.agent.send(time.monotonic())
+        for command in commands:
+            if not isinstance(command, Publish):
+                self._carry_out(command)
+        self._publish([command for command in commands if isinstance(command, Publish)])
 
     def _carry_out(self, command: Command) -> None:
         match command:
             case Publish():
-                self._publish(command)
+                self._publish([command])
             case Delete(epoch, committed, refused):
                 self.outbox.settle(epoch, committed, SeqSet.of((first, last) for first, last, _ in refused))
             case Forget(ids):
@@ -252,14 +267,20 @@ class Runtime:
             case _:
                 assert_never(command)
 
-    def _publish(self, command: Publish) -> None:
-        rows = self.outbox.page(command.seqs)
-        packed = pack(self._config.node, self.agent.epoch, command, rows, cbor=self._config.encoding == "cbor")
+    def _publish(self, commands: Sequence[Publish]) -> None:
+        for together in _reads(commands):
+            bodies = self.outbox.page(SeqSet.of(span for command in together for span in command.seqs.ranges))
+            packed = [self._pack(command, bodies) for command in together]
+            mids = self._publisher.publish_all(packed)
+            self._messages.update(
+                {mid: command.message for mid, command in zip(mids, together, strict=True) if mid is not None}
+            )
+
+    def _pack(self, command: Publish, bodies: Bodies) -> bytes:
+        packed = pack(self._config.node, self.agent.epoch, command, bodies, cbor=self._config.encoding == "cbor")
         if packed.unreadable:
             self.outbox.drop(self.agent.epoch, SeqSet.from_seqs(packed.unreadable), "unreadable in the outbox")
-        mid = self._publisher.publish(packed.payload)
-        if mid is not None:
-            self._messages[mid] = command.message
+        return packed.payload
 
     def _presence(self, online: bool, since_ms: int) -> bytes:
         return State(
@@ -306,15 +327,29 @@ class Runtime:
                 return
 
 
-def _driver(settings: DriverSettings, hub: str, clock: Clock) -> Driver:
+def _driver(given: DriverSettings | Driver, hub: str, clock: Clock) -> Driver:
     # Each driver loads what it needs, and only where it is used.
-    if isinstance(settings, ReplaySettings):
+    if isinstance(given, ReplaySettings):
         from tweeling_edge.drivers.replay import Replay
 
-        return Replay(settings, clock)
-    from tweeling_edge.drivers.simulate import Simulate
+        return Replay(given, clock)
+    if isinstance(given, SimulateSettings):
+        from tweeling_edge.drivers.simulate import Simulate
 
-    return Simulate(settings, hub, clock)
+        return Simulate(given, hub, clock)
+    return given
+
+
+def _reads(commands: Sequence[Publish]) -> Iterator[Sequence[Publish]]:
+    """Messages whose samples are read from the outbox at one look: more looks take time, larger ones memory."""
+    start = size = 0
+    for at, command in enumerate(commands):
+        if size and size + len(command.seqs) > READ:
+            yield commands[start:at]
+            start, size = at, 0
+        size += len(command.seqs)
+    if commands:
+        yield commands[start:]
 
 
 def _check_ranges(ack: Ack) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from tweeling.errors import InvariantError
 from tweeling.wire.envelope import Envelope
@@ -18,12 +17,8 @@ MAX_BYTES = 8192  # so that the largest pack (120 samples) stays below what a hu
 Sample = tuple[Resolved, ...]
 """Records that are true together: they share one seq, and are committed or refused as one."""
 
-
-class Row(NamedTuple):
-    """A sample in the outbox."""
-
-    seq: int
-    body: str
+Bodies = Mapping[int, str]
+"""Samples as the outbox keeps them, by seq."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +55,14 @@ def is_weighing(sample: Sample) -> bool:
     return any(record.weighing is not None for record in sample)
 
 
-def pack(node: str, epoch: str, command: Publish, rows: Sequence[Row], *, cbor: bool = False) -> Packed:
-    """Make the envelope that a Publish asks for, of the rows that are there."""
+def pack(node: str, epoch: str, command: Publish, bodies: Bodies, *, cbor: bool = False) -> Packed:
+    """Make the envelope that a Publish asks for, of the samples that are there."""
+    seqs = [seq for seq in command.seqs if seq in bodies]
     runs: list[tuple[int, int, int]] = []
     records: list[Resolved] = []
     unreadable: list[int] = []
-    for seq, body in rows:
-        try:
-            sample = from_body(body)
-        except InvariantError:
+    for seq, sample in zip(seqs, _samples([bodies[seq] for seq in seqs]), strict=True):
+        if sample is None:
             unreadable.append(seq)
             continue
         records += sample
@@ -86,3 +80,21 @@ def pack(node: str, epoch: str, command: Publish, rows: Sequence[Row], *, cbor: 
         pack=encode(records),
     )
     return Packed(envelope.to_cbor() if cbor else envelope.to_json(), tuple(unreadable))
+
+
+def _samples(bodies: Sequence[str]) -> Sequence[Sample | None]:
+    """Decode all at once; where that fails, one by one, so that one bad row spoils only itself."""
+    try:
+        told = json.loads(f"[{','.join(bodies)}]")
+        if len(told) == len(bodies):
+            return [tuple(Resolved(*record) for record in sample) for sample in told]
+    except (ValueError, TypeError):
+        pass
+    return [_sample(body) for body in bodies]
+
+
+def _sample(body: str) -> Sample | None:
+    try:
+        return from_body(body)
+    except InvariantError:
+        return None

@@ -55,6 +55,24 @@ def test_a_schedule_is_kept_and_what_is_lost_behind_the_broker_is_repeated(tmp_p
         assert len(hub.readings) == got["messages"] * 100
 
 
+@pytest.mark.parametrize("rate", [(), ("--rate", "50")])
+def test_the_whole_agent_sends_what_memory_makes_and_all_of_it_is_settled(
+    tmp_path: Path, rate: tuple[str, ...]
+) -> None:
+    with mosquitto_broker(tmp_path / "b") as broker, Hub(broker) as hub:
+        for records, samples in ((5, 1), (100, 100)):
+            (got,) = measured(
+                *("agent", "--port", str(broker.port), "--records", str(records), "--protocol", "auto"),
+                *("--seconds", "0.5", "--folder", tmp_path, *rate),
+            )
+            assert got["samples"] >= got["acknowledged"] * samples > 0
+            assert (got["unacknowledged"], got["refused"], got["protocol"]) == (0, 0, "5")
+            assert len(hub.readings) == got["samples"] * records // samples
+            assert 10 < got["rss_mb"] < 60
+            hub.readings.clear()
+        assert not list(tmp_path.glob("tweeling-bench-*"))
+
+
 def test_the_outbox_is_measured_beside_the_machine_s_own_limits(tmp_path: Path) -> None:
     with Process("bench", "outbox", "--seconds", "0.2", "--writers", "4", "--folder", tmp_path, "--json") as bench:
         code = bench.wait()
@@ -82,3 +100,9 @@ def test_a_wrong_bench_is_refused_by_name(tmp_path: Path) -> None:
     with Process("bench", "publish", "--credentials", tmp_path / "a", tmp_path / "b") as bench:
         assert bench.wait() == 2
     assert "--credentials: 2 files for 1 nodes" in bench.lines[-1]
+    with Process("bench", "agent", "--window", "101") as bench:
+        assert bench.wait() == 2
+    assert "--window: 101 is out of bounds. It should be 5..100" in bench.lines[-1]
+    with Process("bench", "outbox", "--folder", tmp_path / "nowhere") as bench:
+        assert bench.wait() == 2
+    assert "--folder: cannot be written: No such file or directory" in bench.lines[-1]

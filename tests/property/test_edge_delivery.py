@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tweeling.wire.ack import Ack
 from tweeling.wire.ranges import SeqSet
-from tweeling_edge.agent import Agent, Limits
+from tweeling_edge.agent import Agent
 from tweeling_edge.events import (
     Acked,
     Command,
@@ -31,6 +31,7 @@ from tweeling_edge.events import (
     Tick,
     Trust,
 )
+from tweeling_edge.limits import Limits
 
 LIMITS = Limits(pack=4, messages=6, reserve=2, live=5, drops=3)
 
@@ -130,7 +131,7 @@ class World:
         return Agent(
             epoch=disk.epoch,
             last=disk.last,
-            held=SeqSet.from_seqs(disk.rows),
+            held=SeqSet.from_seqs(disk.rows).ranges,
             fresh_from=disk.fresh,
             drops=disk.drops.values(),
             limits=LIMITS,

@@ -10,7 +10,7 @@ from tweeling.wire.ranges import SeqSet
 from tweeling.wire.senml import Resolved
 from tweeling.wire.topics import Channel, Topic
 from tweeling_edge.events import Publish
-from tweeling_edge.sample import MAX_BYTES, Row, Sample, from_body, pack, to_body
+from tweeling_edge.sample import MAX_BYTES, Sample, from_body, pack, to_body
 
 NOW = 4_000_000_000_000
 times = st.integers(300_000_000_000, NOW)
@@ -42,9 +42,9 @@ def test_a_sample_reads_back_from_the_outbox(sample: Sample) -> None:
 
 @given(st.dictionaries(st.integers(1, 200), samples, max_size=20), st.booleans())
 def test_a_hub_reads_what_was_sampled(held: dict[int, Sample], cbor: bool) -> None:
-    rows = [Row(seq, to_body(held[seq])) for seq in sorted(held)]
+    bodies = {seq: to_body(sample) for seq, sample in held.items()} | {999: "lies between"}
     command = Publish(1, SeqSet.from_seqs(held), low=min(held, default=1), dropped=((500, 501, "thinned"),), ask=True)
-    packed = pack("gw1", "a" * 16, command, rows, cbor=cbor)
+    packed = pack("gw1", "a" * 16, command, bodies, cbor=cbor)
     came = decode(Topic("H1", "gw1", Channel.UP), packed.payload, now_ms=NOW, skew_ms=0)
     assert packed.unreadable == ()
     assert came.refused == ()
@@ -60,8 +60,8 @@ def test_a_hub_reads_what_was_sampled(held: dict[int, Sample], cbor: bool) -> No
 
 def test_a_row_that_does_not_read_back_spoils_no_other() -> None:
     good = to_body((Resolved("a/b", 1_700_000_000_000, 1, "", None),))
-    rows = [Row(1, good), Row(2, "[[1]]"), Row(3, "nonsense"), Row(4, good)]
-    packed = pack("gw1", "a" * 16, Publish(1, SeqSet(((1, 4),)), low=1), rows)
+    bodies = {1: good, 2: "[[1]]", 3: "nonsense", 4: good}
+    packed = pack("gw1", "a" * 16, Publish(1, SeqSet(((1, 4),)), low=1), bodies)
     came = decode(Topic("H1", "gw1", Channel.UP), packed.payload, now_ms=NOW, skew_ms=0)
     assert packed.unreadable == (2, 3)
     assert came.accepted == SeqSet(((1, 1), (4, 4)))
@@ -73,7 +73,7 @@ def test_the_largest_pack_stays_below_what_a_hub_takes() -> None:
     sample: Sample = ()
     while len(to_body((*sample, Resolved("H1-A/scale", NOW, 1, "g", weighing)))) < MAX_BYTES - 800:
         sample = (*sample, Resolved("H1-A/scale", NOW, 1, "g", weighing))
-    rows = [Row(seq, to_body(sample)) for seq in range(1, 121)]
-    packed = pack("gw1", "a" * 16, Publish(1, SeqSet(((1, 120),)), low=1), rows)
+    bodies = dict.fromkeys(range(1, 121), to_body(sample))
+    packed = pack("gw1", "a" * 16, Publish(1, SeqSet(((1, 120),)), low=1), bodies)
     assert len(packed.payload) < 1 << 20
     decode(Topic("H1", "gw1", Channel.UP), packed.payload, now_ms=NOW, skew_ms=0)

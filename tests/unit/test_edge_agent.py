@@ -4,7 +4,7 @@ from typing import Any
 
 from tweeling.wire.ack import Ack
 from tweeling.wire.ranges import SeqSet
-from tweeling_edge.agent import Agent, Limits
+from tweeling_edge.agent import Agent
 from tweeling_edge.events import (
     Acked,
     Command,
@@ -24,6 +24,7 @@ from tweeling_edge.events import (
     Tick,
     Trust,
 )
+from tweeling_edge.limits import Limits
 
 EPOCH = "a" * 16
 
@@ -33,7 +34,7 @@ def seqs(first: int, last: int) -> SeqSet:
 
 
 def agent(*, last: int = 0, held: SeqSet | None = None, fresh: int | None = None, **limits: Any) -> Agent:
-    return Agent(epoch=EPOCH, last=last, held=held or SeqSet(), fresh_from=fresh, limits=Limits(**limits))
+    return Agent(epoch=EPOCH, last=last, held=(held or SeqSet()).ranges, fresh_from=fresh, limits=Limits(**limits))
 
 
 def known(**more: Any) -> Acked:
@@ -234,7 +235,7 @@ def test_low_waits_for_the_hub_to_hear_of_a_drop() -> None:
 
 
 def test_drops_from_before_a_restart_are_announced_with_the_first_question() -> None:
-    node = Agent(epoch=EPOCH, last=9, held=SeqSet(), fresh_from=10, drops=[Drop(1, 4, 6, "thinned")])
+    node = Agent(epoch=EPOCH, last=9, held=(), fresh_from=10, drops=[Drop(1, 4, 6, "thinned")])
     (ask,) = node.on(Connected(), 0)
     assert isinstance(ask, Publish)
     assert (ask.dropped, ask.low) == (((4, 6, "thinned"),), 4)

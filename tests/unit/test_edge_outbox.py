@@ -76,7 +76,7 @@ def test_what_is_settled_is_deleted_and_counted_by_source(tmp_path: Path) -> Non
         box.settle("f" * 16, SeqSet(((1, 10),)), SeqSet())  # another epoch's ack
         box.trust()
         stats = box.stats()
-        assert [row.seq for row in box.page(SeqSet(((1, 10),)))] == [5, 8, 9, 10]
+        assert sorted(box.page(SeqSet(((1, 10),)))) == [5, 8, 9, 10]
         assert box.state()[2] == SeqSet(((5, 5), (8, 10)))
     assert (stats.sources["a"].committed, stats.sources["a"].refused, stats.sources["a"].settled) == (3, 1, 4)
     assert stats.sources["a"].cursor == "5"
@@ -105,7 +105,10 @@ def test_many_writers_share_commits_and_each_gets_its_own_seq(tmp_path: Path) ->
 def test_rows_read_back_as_they_were_put(tmp_path: Path) -> None:
     with outbox(tmp_path) as box:
         box.put_many([reading(), weighing()])
-        assert [from_body(row.body) for row in box.page(SeqSet(((1, 2),)))] == [reading(), weighing()]
+        assert {seq: from_body(body) for seq, body in box.page(SeqSet(((1, 2),))).items()} == {
+            1: reading(),
+            2: weighing(),
+        }
         assert box.stats().weighings == 1
 
 
@@ -127,7 +130,7 @@ def test_a_full_outbox_keeps_one_reading_an_hour_and_every_weighing(tmp_path: Pa
             if minute % 40 == 0:
                 box.put(weighing(START + minute * 60_000))
         stats = box.stats()
-        rows = [from_body(row.body)[0] for row in box.page(SeqSet(((1, stats.last),)))]
+        rows = [from_body(body)[0] for body in box.page(SeqSet(((1, stats.last),))).values()]
     assert stats.queued <= 105
     assert stats.weighings == 9
     for name in ("H1-A/fillingLevel", "H1-B/fillingLevel"):
@@ -171,7 +174,7 @@ def test_a_new_epoch_numbers_what_is_held_from_one(tmp_path: Path) -> None:
         box.renew(SeqSet(((1, 2),)))
         assert box.put(reading(START + 9)) == 4
         after = box.stats()
-        rows = [(row.seq, from_body(row.body)[0].time_ms - START) for row in box.page(SeqSet(((1, 9),)))]
+        rows = sorted((seq, from_body(body)[0].time_ms - START) for seq, body in box.page(SeqSet(((1, 9),))).items())
     assert rows == [(1, 2), (2, 3), (3, 4), (4, 9)]
     assert after.epoch != before
     assert (after.sources["s"].queued, after.sources["s"].committed) == (5, 2)

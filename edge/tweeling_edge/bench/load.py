@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tweeling.wire.envelope import Envelope
 from tweeling.wire.senml import Resolved, encode
-from tweeling_edge.sample import MAX_RECORDS
 
 THINGS = 1000  # of a node
 _TURNS = 7  # values that a thing takes in turn
@@ -14,11 +13,11 @@ _FIRST, _LAST, _LOW, _MS = 111_111_111_111, 222_222_222_222, 333_333_333_333, 1_
 class Load:
     """The envelopes of one node. Each holds readings of different things; a thing comes back as late as possible.
 
-    A message is one seq of `records` readings; where a sample cannot be so large, each reading is a seq of its own.
+    seqs: how many sequence numbers share the readings of a message.
     """
 
-    def __init__(self, hub: str, node: str, epoch: str, *, records: int, first_thing: int = 0) -> None:
-        self.seqs = 1 if records <= MAX_RECORDS else records
+    def __init__(self, hub: str, node: str, epoch: str, *, records: int, seqs: int = 1, first_thing: int = 0) -> None:
+        self.seqs = seqs
         parts = [
             self._parts(hub, node, epoch, [first_thing + start + each for each in range(records)], turn)
             for turn in range(_TURNS)

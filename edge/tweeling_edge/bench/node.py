@@ -5,10 +5,8 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from random import Random
-from typing import Literal
 
 from tweeling import __version__
 from tweeling.errors import TweelingError
@@ -18,28 +16,12 @@ from tweeling.wire.ranges import SeqSet
 from tweeling.wire.topics import Channel
 from tweeling_edge import config as configuration
 from tweeling_edge.bench.load import THINGS, Load
+from tweeling_edge.bench.plan import Plan
 from tweeling_edge.bench.window import Window
 from tweeling_edge.clock import system_ms
-from tweeling_edge.config import Broker
 from tweeling_edge.publisher import Arrived, Confirmed, LineBroken, LineDown, LineEvent, LineUp, Publisher
 
 _ASK_S = 3.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to send. rate: messages a second of all nodes together; without it, as fast as the hub commits."""
-
-    broker: Broker
-    nodes: tuple[tuple[str, str], ...]
-    credentials: tuple[Path, ...] = ()
-    records: int
-    window: int
-    until: Literal["hub", "broker"] = "hub"  # whose word settles a message: the broker's is no delivery
-    rate: float | None = None
-    seconds: float
-    wait_s: float = 5.0  # for the hub's word, before a message is repeated
-    grace_s: float = 60.0  # for the first answer, and for the last
 
 
 class Node:
@@ -48,7 +30,9 @@ class Node:
     def __init__(self, plan: Plan, index: int, ended: threading.Event) -> None:
         hub, self._node = plan.nodes[index]
         self._epoch = secrets.token_hex(8)
-        self._load = Load(hub, self._node, self._epoch, records=plan.records, first_thing=index * THINGS)
+        self._load = Load(
+            hub, self._node, self._epoch, records=plan.records, seqs=plan.samples, first_thing=index * THINGS
+        )
         self.window = Window(self._load.seqs)
         self._most, self._wait_s = plan.window, plan.wait_s
         self._ended = ended
@@ -137,8 +121,7 @@ class Node:
             self._paused_until = pause
         if ack.known and not self.answered:
             self.answered = True
-            for message in self.window.overdue(now, 0):  # what the connection before may have lost
-                self._send(message)
+            self._send(self.window.overdue(now, 0))  # what the connection before may have lost
         if self.answered:
             self._flow(now)
 
@@ -156,19 +139,17 @@ class Node:
     def _flow(self, now: float) -> None:
         if now < self._paused_until:
             return
-        for message in self.window.overdue(now, self._wait_s):
-            self._send(message)
+        self._send(self.window.overdue(now, self._wait_s))
         room = self._most - len(self.window)
         if self._due is not None:
             room = min(room, self._due - self.window.sent)
         if room > 0 and not self._ended.is_set():
             self.first_at = self.first_at or now
-            for message in self.window.send(room, now):
-                self._send(message)
+            self._send(self.window.send(room, now))
 
-    def _send(self, message: int) -> None:
-        low = self._load.first(self.window.low)
-        self._publisher.publish(self._load.payload(message, low, system_ms()))
+    def _send(self, messages: Sequence[int]) -> None:
+        low, now_ms = self._load.first(self.window.low), system_ms()
+        self._publisher.publish_all([self._load.payload(message, low, now_ms) for message in messages])
 
     def _ask(self, now: float) -> None:
         self._ask_at = now + _ASK_S

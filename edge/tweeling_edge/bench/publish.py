@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from tweeling.errors import UnavailableError
-from tweeling_edge.bench.node import Node, Plan
+from tweeling_edge.bench.figures import Outcome, figures
+from tweeling_edge.bench.node import Node
+from tweeling_edge.bench.plan import Plan
 
 _PACE_S = 0.002  # between two looks at a schedule
 _LOOK_S = 0.05  # without one
@@ -31,7 +34,7 @@ def run(plan: Plan) -> dict[str, Any]:
     finally:
         for node in nodes:
             node.stop()
-    return _figures(plan, nodes, behind_s=behind_s, cpu_s=cpu_s)
+    return figures("publish", plan, _outcome(nodes, behind_s=behind_s, cpu_s=cpu_s))
 
 
 def _look_until(done: Callable[[], bool], nodes: Sequence[Node], seconds: float) -> bool:
@@ -62,36 +65,20 @@ def _send(plan: Plan, nodes: Sequence[Node]) -> float:
     return behind_s
 
 
-def _figures(plan: Plan, nodes: Sequence[Node], *, behind_s: float, cpu_s: float) -> dict[str, Any]:
+def _outcome(nodes: Sequence[Node], *, behind_s: float, cpu_s: float) -> Outcome:
     windows = [node.window for node in nodes]
-    latencies = sorted(each for window in windows for each in window.latencies_ms)
-    acknowledged = len(latencies)
     first_at = min((node.first_at for node in nodes if node.first_at), default=0.0)
-    seconds = max(window.settled_at for window in windows) - first_at if acknowledged else 0.0
-
-    def at(share: float) -> float | None:
-        return round(latencies[int(share * (acknowledged - 1))], 2) if acknowledged else None
-
-    return {
-        "bench": "publish",
-        "nodes": len(nodes),
-        "protocol": nodes[0].protocol,
-        "records": plan.records,
-        "window": plan.window,
-        "rate": plan.rate,
-        "messages": sum(window.sent for window in windows),
-        "acknowledged": acknowledged,
-        "unacknowledged": sum(len(window) for window in windows),
-        "refused": sum(node.refused for node in nodes),
-        "repeats": sum(window.repeats for window in windows),
-        "connections": sum(node.connections for node in nodes),
-        "seconds": round(seconds, 3),
-        "messages_per_s": round(acknowledged / seconds, 1) if seconds else 0.0,
-        "records_per_s": round(acknowledged * plan.records / seconds, 1) if seconds else 0.0,
-        "p50_ms": at(0.5),
-        "p99_ms": at(0.99),
-        "max_ms": at(1.0),
-        "behind_s": round(behind_s, 3),
-        "paused_s": round(sum(node.paused_s for node in nodes), 3),
-        "cpu_s": round(cpu_s, 2),
-    }
+    return Outcome(
+        protocol=nodes[0].protocol,
+        messages=sum(window.sent for window in windows),
+        acknowledged=sum(len(window.latencies_ms) for window in windows),
+        unacknowledged=sum(len(window) for window in windows),
+        refused=sum(node.refused for node in nodes),
+        repeats=sum(window.repeats for window in windows),
+        connections=sum(node.connections for node in nodes),
+        seconds=max(0.0, max(window.settled_at for window in windows) - first_at),
+        latencies_ms=chain.from_iterable(window.latencies_ms for window in windows),
+        behind_s=behind_s,
+        paused_s=sum(node.paused_s for node in nodes),
+        cpu_s=cpu_s,
+    )

@@ -96,20 +96,20 @@ class Session:
             raise
 
     def read(self, seconds: float, *, limit: int) -> int:
-        """Wait up to `seconds` for something to come; add what came to `came`, about `limit`; return how many."""
+        """Wait up to `seconds` for something to come; add what came to `came`, at most `limit`; return how many."""
         before = len(self.came)
-        sock = self._client.buffered
-        if self.lost or sock is None:
+        bulk = self._client.bulk
+        if self.lost or bulk is None:
             return 0
-        if not sock.pending() and not self._poll(seconds):
-            return 0
-        while not self.lost:
+        if not bulk.ready:
+            if not self._poll(seconds):
+                return 0
+            bulk.fill()
+        while bulk.ready and len(self.came) - before < limit:
             self._client.loop_read()
             if self._client.socket() is None:
-                self._lose("connection lost")
-            elif len(self.came) < limit and sock.pending():
-                continue
-            break
+                self._lose(str(bulk.end or "connection lost"))
+                break
         return len(self.came) - before
 
     def acknowledge(self, taken: Sequence[Received]) -> None:
@@ -132,12 +132,8 @@ class Session:
         if self._client.socket() is not None:
             self._client.loop_write()
             self._client.loop_misc()
-        sock = self._client.buffered
-        try:
-            if sock is not None and not self.lost:
-                sock.flush()
-        except OSError as exc:
-            self._lose(exc.strerror or str(exc))
+        if self._client.bulk is not None:
+            self._client.bulk.flush()
 
     def close(self) -> None:
         """Leave; the broker keeps what was not acknowledged."""
@@ -217,7 +213,7 @@ class Session:
 
     def _poll(self, seconds: float) -> bool:
         """Wait for something to read; say whether there is."""
-        sock = self._client.buffered
+        sock = self._client.bulk
         if sock is None or sock.fileno() < 0:
             self._lose("connection lost")
             return False

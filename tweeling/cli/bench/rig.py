@@ -79,11 +79,14 @@ class Rig:
 
     def load(self, kind: Literal["publish", "agent"], *options: str) -> dict[str, Any]:
         """Have the edge's own bench send; return what it says."""
+        names, files = self.names, self._files
+        if kind == "agent":
+            names, files = names[:1], files[:1]
         argv = [
-            *(sys.executable, "-m", "tweeling_edge", "bench", kind, "--json"),
-            *("--port", str(self.port), "--nodes", ",".join("/".join(name) for name in self.names)),
+            *(sys.executable, "-m", "tweeling_edge", "bench", kind, "--json", "--port", str(self.port)),
+            *("--nodes" if kind == "publish" else "--node", ",".join("/".join(name) for name in names)),
             *("--protocol", "3.1.1" if self._plan.broker == "nats" else self._plan.protocol),
-            *(["--credentials", *map(str, self._files)] if self._files else []),
+            *(["--credentials", *map(str, files)] if files else []),
             *options,
         ]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
