@@ -172,7 +172,7 @@ class Rig:
         self.start()
         for edge in self.edges:
             assert edge.program.terminate() == 0
-            edge.write(())
+            edge.write((), outbox={"path": str(edge.outbox)})
             edge.program.start()
         self.await_drained()
         self.await_projected()

@@ -79,7 +79,7 @@ def test_a_broker_restarted_without_its_state_costs_nothing(tmp_path: Path, brok
             edge.write([simulate(seed=seed + number)], clock=fast_clock(50_000))
         made.start()
         rng = Random(seed)
-        kills = [Kill(("broker",), when, rng.randint(50, 400), rng.random()) for when in ("load", "drain", "load")]
+        kills = [Kill(("broker",), when, rng.randint(50, 400), rng.random()) for when in ("load", "drain")]
         Killer(made, seed, forgetful=True).carry_out(kills)
         made.finish()
         audit(made, truth_of(made.edges))

@@ -1,4 +1,4 @@
-"""Fault 6: a disk that is really full, the journal's and the time-series store's."""
+"""Fault 6: a disk that is really full: the journal's, the time-series store's, a gateway's."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def test_a_full_disk_stops_commits_and_acknowledgements_and_costs_nothing(tmp_pa
         disk.relieve()
         made.hub.wait_line("journal.back")
         made.finish()
-        assert (made.hub.said("journal.lost"), made.hub.said("journal.back")) == (1, 1)
+        assert [made.hub.said(f"journal.{word}") for word in ("lost", "back")] == [1, 1]
+        assert made.hub.said("claims.lost") <= 1
         audit(made, truth_of(made.edges))
 
 
@@ -68,4 +69,26 @@ def test_a_full_disk_under_the_store_delays_answers_and_no_acknowledgement(tmp_p
         made.hub.wait_line("store.back")
         made.finish()
         assert made.hub.said("store.lost") == 1
+        audit(made, truth_of(made.edges))
+
+
+def test_a_full_disk_on_a_gateway_keeps_what_it_holds_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    with (
+        small_disk(tmp_path / "disk", 8) as disk,
+        rig(tmp_path / "rig", broker="nats", nodes=NODES[:1]) as made,
+    ):
+        (edge,) = made.edges
+        edge.write([simulate(seed=69)], clock=fast_clock(50_000), outbox={"path": str(disk.path / "outbox")})
+        made.start()
+        until(lambda: made.progress() >= 500, "the installation works", seconds=60)
+        made.hub.kill()  # so that nothing is settled, and the outbox must grow
+        disk.fill()
+        edge.program.wait_line("driver.lost")
+        kept = edge.durable()
+        made.start()
+        until(lambda: made.progress() >= kept, "what the full outbox holds arrives", seconds=60)
+        disk.relieve()
+        edge.program.wait_line("driver.back")
+        made.finish()
+        assert edge.program.said("driver.lost") == 1
         audit(made, truth_of(made.edges))

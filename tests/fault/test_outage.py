@@ -76,7 +76,7 @@ def _drain(made: Rig, edge: Edge, returning: Program, sign: str) -> Drain:
 @pytest.mark.parametrize("down", ["hub", "broker"])
 def test_a_backlog_drains_whole_and_news_overtake_it(tmp_path: Path, down: str) -> None:
     broker = {"hub": "nats", "broker": "mosquitto"}[down]
-    drain = starve(tmp_path, broker, down, 15_000)
+    drain = starve(tmp_path, broker, down, 10_000)
     assert drain.slowest_s <= VISIBLE_S
 
 

@@ -41,7 +41,8 @@ def send(made: Rig, behind: str, number: int, count: int) -> float:
 
 def poison(folder: Path, broker: str, count: int) -> float:
     """Compare how fast good readings are taken with others between them, and with malformed messages instead."""
-    with rig(folder, broker=broker, nodes=[NODE], agents=False) as made:
+    ingest = {"ingest": {"node_burst": 10_000_000}}  # how fast the hub is, not how fast it lets a node be
+    with rig(folder, broker=broker, nodes=[NODE], agents=False, settings=ingest) as made:
         made.start()
         rates = {behind: send(made, behind, number, count) for number, behind in enumerate(EPOCHS)}
         until(lambda: made.committed("quarantined") >= count, "every malformed message is in quarantine", seconds=60)
@@ -84,9 +85,8 @@ def _check_quarantine(made: Rig, count: int) -> None:
     assert len({reason.split(":")[0] for _, _, reason in rows}) >= 8, "each kind has a reason of its own"
 
 
-@pytest.mark.parametrize("broker", ["nats", "mosquitto"])
-def test_malformed_messages_go_to_quarantine_and_hold_up_no_good_one(tmp_path: Path, broker: str) -> None:
-    poison(tmp_path, broker, 3000)
+def test_malformed_messages_go_to_quarantine_and_hold_up_no_good_one(tmp_path: Path) -> None:
+    poison(tmp_path, "nats", 3000)
 
 
 @pytest.mark.slow

@@ -1,9 +1,14 @@
 import json
+import logging
 import threading
+from collections.abc import Mapping
+
+import pytest
+from support_broker import until
 
 from tweeling.adapters.memory_facts import MemoryFacts
 from tweeling.domain.telemetry import Direction, Identity, Movement
-from tweeling.errors import AlreadyCapturedError, InvariantError
+from tweeling.errors import AlreadyCapturedError, InvariantError, UnavailableError
 from tweeling.ports.custody_api import Captured, DetachedSignature
 from tweeling.services.claims import Claims, event_time, from_weighing, kilograms
 
@@ -53,6 +58,21 @@ def test_an_event_carries_the_offset_of_the_wall_clock() -> None:
         "eventTimeZoneOffset": "+01:00",
     }
     assert event_time(1_782_864_000_000)["eventTimeZoneOffset"] == "+02:00"
+
+
+class _FragileFacts(MemoryFacts):
+    """Facts that do not answer for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = False
+        self.asked = threading.Semaphore(0)
+
+    def get(self, key: str) -> Mapping[str, object] | None:
+        if self.down:
+            self.asked.release()
+            raise UnavailableError("the facts are out")
+        return super().get(key)
 
 
 class _Log:
@@ -105,3 +125,24 @@ def test_claims_end_at_once_when_they_are_told_to() -> None:
     claims.wake()
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_an_outage_of_the_facts_is_logged_once_and_caught_up_after(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="tweeling")
+    facts, log, stop = _FragileFacts(), _Log(), threading.Event()
+    facts.apply_movements([_weighing()], source="journal", through=1)
+    facts.down = True
+    claims = Claims(facts, log)
+    thread = threading.Thread(target=claims.run, args=(stop,))
+    thread.start()
+    for _ in range(3):
+        assert facts.asked.acquire(timeout=10)
+        claims.wake()
+    facts.down = False
+    claims.wake()
+    until(lambda: log.taken and len(caplog.records) == 2, "the claim is made, and that the facts are back is said")
+    stop.set()
+    claims.wake()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [record.message for record in caplog.records] == ["claims.lost", "claims.back"]

@@ -112,6 +112,7 @@ class Claims:
 
     def run(self, stop: threading.Event) -> None:
         """Follow until stopped; what is unavailable is tried again at the next wake or after a second."""
+        lost = False
         while True:
             self._wake.clear()  # before the look at `stop`, or a wake to stop could be wiped away
             if stop.is_set():
@@ -119,8 +120,12 @@ class Claims:
             try:
                 while self.step() == self._batch and not stop.is_set():
                     pass
-                pause = 60.0
             except UnavailableError as exc:
-                log.warning("claims.waiting", extra={"reason": str(exc)})
-                pause = 1.0
+                if not lost:
+                    log.warning("claims.lost", extra={"reason": str(exc)})
+                lost, pause = True, 1.0
+            else:
+                if lost:
+                    log.info("claims.back")
+                lost, pause = False, 60.0
             self._wake.wait(pause)
