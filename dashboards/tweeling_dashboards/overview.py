@@ -198,7 +198,10 @@ def _why(why: Abnormal, thing: ThingNow, words: Words) -> str:
 def _presence(node: NodeNow, words: Words) -> Any:
     said = words("online") if node.online else words("offline_since", time=words.clock(node.since_ms))
     more = f" · {words('queued', count=words.number(node.queued))}" if node.queued else ""
-    return html.Span([html.Bdi(shortened(node.node, 24)), f" {said}{more}"], className="on" if node.online else "off")
+    parts: list[Any] = [html.Bdi(shortened(node.node, 24)), f" {said}{more}"]
+    if node.alarm:
+        parts += [" · ", html.Bdi(shortened(node.alarm, 80), title=node.alarm)]
+    return html.Span(parts, className="on" if node.online and not node.alarm else "off")
 
 
 def things_by_site(snapshot: Snapshot) -> Sequence[tuple[Site, ThingNow]]:

@@ -208,3 +208,16 @@ def test_a_presence_message_that_no_screen_could_show_is_quarantined() -> None:
     state = b'{"online":true,"since_ms":999999999999999999999999999999,"epoch":"00000000000000aa"}'
     outcome = bench.ingest.handle([Message("tweeling/v1/H1/n1/state", state)])
     assert (bench.ingest.nodes(), len(outcome.suspects)) == ((), 1)
+
+
+def test_an_alarm_of_a_node_is_logged_once_and_shown_until_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+
+    def tell(alarm: str) -> None:
+        state = State(online=True, since_ms=5, epoch=EPOCH, alarm=alarm)
+        bench.ingest.handle([Message("tweeling/v1/H1/n1/state", state.encode())])
+
+    for alarm in ("outbox: disk full", "outbox: disk full", "", "outbox: disk full"):
+        tell(alarm)
+        assert [node.alarm for node in bench.ingest.nodes()] == [alarm]
+    assert [record.message for record in caplog.records] == ["node.alarm"] * 2

@@ -35,6 +35,7 @@ class Node(Answer):
     online: bool
     since_ms: int
     queued: int
+    alarm: str = Field(description="what an operator should know of it, empty where all is well")
 
 
 class Status(Answer):

@@ -123,6 +123,7 @@ def up(config: Annotated[Path, typer.Argument(help="The hub's settings.")] = _DA
 def status(data: DataFolder = _DATA, as_json: AsJson = False) -> None:
     """Show how a running hub is, in one screen."""
     from tweeling.cli.client import HubClient
+    from tweeling.verify.plain import plain
 
     with HubClient(data) as hub:
         answer = hub.status()
@@ -133,6 +134,9 @@ def status(data: DataFolder = _DATA, as_json: AsJson = False) -> None:
     for part in answer["parts"]:
         table.add_row("ok" if part["ok"] else "NOT OK", part["part"], part["detail"])
     out.print(table)
+    for node in answer["nodes"]:
+        if node["alarm"]:
+            out.print(plain(f"ALARM of {node['hub']}/{node['node']}: {node['alarm']}"), markup=False)
     out.print(", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in answer["counts"].items()))
 
 

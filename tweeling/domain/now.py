@@ -47,13 +47,14 @@ class EventNow:
 
 
 class NodeNow(NamedTuple):
-    """An edge node's presence."""
+    """An edge node's presence. alarm: what an operator should know of it, empty where all is well."""
 
     hub: str
     node: str
     online: bool
     since_ms: int
     queued: int
+    alarm: str = ""
 
 
 class PartNow(NamedTuple):

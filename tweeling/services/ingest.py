@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -22,6 +23,8 @@ from tweeling.wire.columnar import Decoder
 from tweeling.wire.parcel import Arrival, Head, Parcel, Suspect
 from tweeling.wire.ranges import Range, SeqSet
 from tweeling.wire.topics import Channel, Topic
+
+log = logging.getLogger(__name__)
 
 _MAX_RANGES = 1000  # in one ack; what does not fit is only asked or told again later
 _MAX_WAIT_S = 60.0
@@ -67,6 +70,7 @@ class Ingest:
         self._governor = Governor(self._settings.limits)
         self._watched: dict[NodeEpoch, _Watch] = {}
         self._present: dict[tuple[str, str], NodeNow] = {}
+        self._alarms: dict[tuple[str, str], str] = {}
         self._presence_lock = threading.Lock()
 
     def handle(self, messages: Sequence[Message], *, load: float = 0.0) -> Outcome:
@@ -118,7 +122,10 @@ class Ingest:
         changed: dict[tuple[str, str], NodeNow] = {}
         for topic, state in states:
             key = (topic.hub, topic.node)
-            changed[key] = NodeNow(*key, state.online, state.since_ms, state.queued)
+            changed[key] = NodeNow(*key, state.online, state.since_ms, state.queued, state.alarm)
+            if state.alarm and state.alarm != self._alarms.get(key):  # once, however often it is told
+                log.warning("node.alarm", extra={"hub": topic.hub, "node": topic.node, "reason": state.alarm})
+            self._alarms[key] = state.alarm
         with self._presence_lock:
             self._present.update(changed)
         return tuple(changed.values())
