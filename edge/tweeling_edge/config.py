@@ -46,7 +46,7 @@ class Broker(_Section):
         None, description='a file with {"username": …, "password": …}, readable by its owner only (chmod 600)'
     )
     keepalive_s: int = Field(
-        30, ge=5, le=3600, description="seconds of silence after which the line is tested, 5..3600"
+        30, ge=8, le=3600, description="seconds; a dead line is noticed within 1.5 times this, 8..3600"
     )
     protocol: Literal["auto", "3.1.1", "5"] = Field(
         "auto", description='the version of MQTT: "3.1.1", "5", or "auto" (5 where the broker speaks it)'

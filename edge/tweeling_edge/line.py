@@ -34,7 +34,8 @@ _NO_PROPERTIES = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]
 class Line(paho.Client):
     """A paho client without a thread: whoever calls `serve` is its thread, and all callbacks come from there."""
 
-    def __init__(self, *, client_id: str, protocol: MQTTProtocolVersion) -> None:
+    def __init__(self, *, client_id: str, protocol: MQTTProtocolVersion, patience_s: float) -> None:
+        """patience_s: after so long without a word the connection is dead."""
         super().__init__(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -43,6 +44,8 @@ class Line(paho.Client):
             reconnect_on_failure=False,
         )
         self.bulk: BulkSocket | None = None
+        self._patience_s = patience_s
+        self._asked_at = 0.0
         self._server = 0  # the thread that serves
         self._sleeper, self._waker = socket.socketpair()
         self._sleeper.setblocking(False)
@@ -114,8 +117,7 @@ class Line(paho.Client):
                 now = time.monotonic()
                 if now >= misc_at:
                     misc_at = now + _ROUND_S
-                    self._notice_silence(bulk, now)
-                    self.loop_misc()
+                    self._keep_alive(bulk, now)
                 if self.socket() is None:
                     return
 
@@ -130,11 +132,15 @@ class Line(paho.Client):
                 return self._do_on_publish(mid, _SUCCESS, _NO_PROPERTIES)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
-    def _notice_silence(self, bulk: BulkSocket, now: float) -> None:
-        # After one keep-alive without a word paho has asked for one; half of another is enough to answer.
-        if now - bulk.heard_at >= 1.5 * self.keepalive:
+    def _keep_alive(self, bulk: BulkSocket, now: float) -> None:
+        # paho's own way leaves a connection only two keep-alives after its last word.
+        if now - bulk.heard_at >= self._patience_s:
             bulk.give_up(TimeoutError(f"nothing heard for {now - bulk.heard_at:.0f} s"))
             self.loop_read()
+        every = min(self.keepalive, self._patience_s / 2) - _ROUND_S
+        if self.is_connected() and now - max(self._asked_at, min(bulk.said_at, bulk.heard_at)) >= every:
+            self._asked_at = now
+            self._send_pingreq()
 
     def _create_socket(self) -> SocketLike:
         sock = cast(socket.socket, super()._create_socket())  # paho's only other kind is for websockets

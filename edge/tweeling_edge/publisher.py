@@ -31,6 +31,7 @@ log = logging.getLogger("tweeling_edge.broker")
 
 PATIENCE_S = 30.0  # for the broker to let us in
 GOODBYE_S = 2.0
+SLACK_S = 4  # Mosquitto looks at its clients every six seconds only: less is asked of it, so that it is in time
 RECEIVE_MAXIMUM = 20  # what the hub sends has QoS 0; this is for others who may not
 _MQTT = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
 
@@ -209,7 +210,8 @@ class Publisher:
 
     def _live_once(self) -> _Session:
         """Live through one connection; return how it went."""
-        with Line(client_id=secrets.token_hex(16), protocol=_MQTT[self._protocol]) as line:
+        patience_s = 1.5 * self._broker.keepalive_s
+        with Line(client_id=secrets.token_hex(16), protocol=_MQTT[self._protocol], patience_s=patience_s) as line:
             session = self._session = _Session(line, self._now_ms())
             self._prepare(session)
             try:
@@ -234,14 +236,14 @@ class Publisher:
         return session
 
     def _dial(self, line: Line) -> None:
-        broker = self._broker
+        broker, keepalive = self._broker, max(1, self._broker.keepalive_s - SLACK_S)
         if line.protocol is not MQTTProtocolVersion.MQTTv5:
-            line.connect(broker.host, broker.port, broker.keepalive_s)
+            line.connect(broker.host, broker.port, keepalive)
             return
         wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left it so
         wishes.SessionExpiryInterval = 0
         wishes.ReceiveMaximum = RECEIVE_MAXIMUM
-        line.connect(broker.host, broker.port, broker.keepalive_s, clean_start=True, properties=wishes)
+        line.connect(broker.host, broker.port, keepalive, clean_start=True, properties=wishes)
 
     def _over(self, session: _Session) -> bool:
         return session.ended or self._stop.is_set()

@@ -14,6 +14,8 @@ from tweeling_edge.events import Publish
 MAX_RECORDS = 32
 MAX_BYTES = 8192  # so that the largest pack (120 samples) stays below what a hub takes
 
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False).encode
+
 Sample = tuple[Resolved, ...]
 """Records that are true together: they share one seq, and are committed or refused as one."""
 
@@ -34,7 +36,7 @@ def to_body(sample: Sample) -> str:
     if not 1 <= len(sample) <= MAX_RECORDS:
         raise InvariantError(f"has {len(sample)} records, not 1..{MAX_RECORDS}", field="sample")
     try:
-        body = json.dumps(sample, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+        body = _encode(sample)
     except ValueError as exc:
         raise InvariantError("has a value that is not finite", field="sample") from exc
     if len(body.encode()) > MAX_BYTES:

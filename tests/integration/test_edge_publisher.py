@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from random import Random
 from typing import Any
 
 import pytest
-from support_mqtt import CONNECT, HANG_UP, PUBACK, PUBLISH, Packet, ScriptedBroker, packet, usual
+from support_mqtt import CONNECT, HANG_UP, PINGREQ, PUBACK, PUBLISH, Packet, ScriptedBroker, packet, usual
 
 from tweeling.wire.ack import State
 from tweeling_edge import publisher
@@ -26,7 +28,7 @@ class Running:
     def __init__(self, port: int, **settings: Any) -> None:
         self.events: queue.SimpleQueue[LineEvent] = queue.SimpleQueue()
         self.publisher = Publisher(
-            Broker(port=port, **settings),
+            Broker(port=port).model_copy(update=settings),
             None,
             hub="H1",
             node="n1",
@@ -173,13 +175,41 @@ def test_the_broker_s_own_goodbye_is_told(caplog: pytest.LogCaptureFixture) -> N
     ]
 
 
-def test_a_broker_that_falls_silent_is_left_within_one_and_a_half_keep_alives() -> None:
+def test_a_broker_that_falls_silent_is_asked_and_then_left_within_one_and_a_half_keep_alives() -> None:
     def deaf(came: Packet) -> bytes | None:
-        return usual(came) if came.kind != 12 else None
+        return usual(came) if came.kind != PINGREQ else None
 
-    with ScriptedBroker(deaf) as broker, running(broker.port, keepalive_s=5) as run:
+    with ScriptedBroker(deaf) as broker, running(broker.port, keepalive_s=4) as run:  # less than settings allow
         run.next(LineUp)
-        began = publisher.time.monotonic()
+        began = time.monotonic()
         run.next(LineDown)
-        assert 5 <= publisher.time.monotonic() - began <= 1.5 * 5 + 1.5
-        assert broker.came(12), "it was asked first"
+        assert 4 <= time.monotonic() - began <= 1.5 * 4 + 1
+        assert len(broker.came(PINGREQ)) >= 2
+
+
+def test_an_idle_line_says_something_in_each_keep_alive_and_a_busy_one_asks_when_it_hears_nothing() -> None:
+    told: list[tuple[float, int]] = []
+
+    def noted(came: Packet) -> bytes | None:
+        told.append((time.monotonic(), came.kind))
+        return None if came.kind == PUBLISH and came.topic == UP else usual(came)
+
+    with ScriptedBroker(noted) as broker, running(broker.port, keepalive_s=8) as run:
+        run.next(LineUp)
+        broker.wait(lambda: len(broker.came(PINGREQ)) >= 2, "it is idle")
+        gaps = [later - earlier for (earlier, _), (later, _) in pairwise(told)]
+        (connect,) = broker.came(CONNECT)
+        assert int.from_bytes(connect.body[8:10]) == 4, "less is asked of the broker, which is slow to look"
+        assert max(gaps) <= 4.5
+        asked = len(broker.came(PINGREQ))
+        stop = threading.Event()
+
+        def chatter() -> None:
+            while not stop.wait(0.2):
+                run.publisher.publish(b"{}")
+
+        talker = threading.Thread(target=chatter)
+        talker.start()
+        broker.wait(lambda: len(broker.came(PINGREQ)) > asked, "it talks, and hears nothing")
+        stop.set()
+        talker.join()

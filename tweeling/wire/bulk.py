@@ -42,7 +42,8 @@ class Stream(Protocol):
 class BulkSocket:
     """A socket behind a buffer each way: `recv` and `send` never touch the network, `fill` and `flush` do.
 
-    end: why the network ended the connection, None while it did not. heard_at: when something came, monotonic seconds.
+    end: why the network ended the connection, None while it did not. heard_at, said_at: when something came, and went,
+    in monotonic seconds.
     """
 
     def __init__(self, sock: Stream) -> None:
@@ -50,7 +51,7 @@ class BulkSocket:
         self._in, self._at = b"", 0
         self._out = bytearray()
         self.end: OSError | None = None
-        self.heard_at = time.monotonic()
+        self.heard_at = self.said_at = time.monotonic()
 
     # ------------------------------------------------------------ for the client
 
@@ -128,6 +129,7 @@ class BulkSocket:
                 self.give_up(exc)
                 return
             del self._out[:sent]
+            self.said_at = time.monotonic()
 
     def give_up(self, reason: OSError) -> None:
         """Let the client find the connection ended."""
