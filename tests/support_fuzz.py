@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable
@@ -115,6 +116,10 @@ class Fuzzer:
         return cbor2.dumps(body)
 
 
+def _value(choice: random.Random) -> Any:
+    return copy.deepcopy(choice.choice(_VALUES))
+
+
 def _change(choice: random.Random, body: dict[str, Any]) -> None:
     """Swap a value for another, or take a field away, or put one in: in the envelope or in a record."""
     place: Any = body
@@ -125,19 +130,19 @@ def _change(choice: random.Random, body: dict[str, Any]) -> None:
         place = choice.choice(body["runs"])
     if isinstance(place, list):
         if place:
-            place[choice.randrange(len(place))] = choice.choice(_VALUES)
+            place[choice.randrange(len(place))] = _value(choice)
         return
     if not isinstance(place, dict):
         return
     kind = choice.random()
     names = list(place)
     if kind < 0.6 and names:
-        place[choice.choice(names)] = choice.choice(_VALUES)
+        place[choice.choice(names)] = _value(choice)
     elif kind < 0.75 and names:
         del place[choice.choice(names)]
     else:
         fields = ("n", "u", "v", "t", "bn", "bt", "bu", "bv", "bs", "bver", "vb", "vs", "vd", "s", "ut", "mv_", "grs")
-        place[choice.choice((*fields, "tar", "lot", "zz", "dropped", "ask", "low"))] = choice.choice(_VALUES)
+        place[choice.choice((*fields, "tar", "lot", "zz", "dropped", "ask", "low"))] = _value(choice)
 
 
 Mutator = Callable[[random.Random, bytes, list[bytes]], bytes]
