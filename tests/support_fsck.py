@@ -63,10 +63,10 @@ def deliveries() -> Iterable[list[Message]]:
     yield [Message("tweeling/v1/H1/n1/up", b"junk"), Message("elsewhere", b"\x00\xff")]
 
 
-def install(folder: Path) -> None:
+def install(folder: Path, settings: str = "") -> None:
     """Make an installation whose hub has stopped."""
     folder.mkdir(exist_ok=True)
-    (folder / "tweeling.toml").write_text("")
+    (folder / "tweeling.toml").write_text(settings)
     with opened(folder) as hub:
         for messages in deliveries():
             hub.ingest.handle(messages)

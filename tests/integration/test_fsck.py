@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from support_damage import JOURNAL, POINTS, RECORDS
 from support_fsck import found, fsck, install, opened, points, sqlite
-from support_ingest import message, reading, weighing
+from support_ingest import NOW, message, reading, weighing
+from support_store import victoria_metrics, victoria_opener
 
+from tweeling.domain.points import Point, Points
 from tweeling.errors import ConfigError, UnavailableError
 
 
@@ -144,6 +146,17 @@ def test_a_hub_that_was_killed_leaves_what_agrees(folder: Path) -> None:
     code, checks = fsck(folder)
     assert code == 0, [found(check) for check in checks.values()]
     assert "33 batches" in checks["journal batches"]["detail"]
+
+
+def test_points_in_a_server_are_compared_within_its_precision(tmp_path: Path) -> None:
+    with victoria_metrics(tmp_path) as url, victoria_opener(url)() as store:
+        install(tmp_path / "hub", f'store = "victoriametrics"\nstore_url = "{url}"\n')
+        code, checks = fsck(tmp_path / "hub")
+        assert code == 0, [found(check) for check in checks.values()]
+        assert "43 points compared, through batch 13 of 13" in checks["points"]["detail"]
+        other = Points.of([Point("H1/H1-A/fillingLevel", NOW - 7, 0.07 + 1e-9)])
+        store.apply(other, source="another hand", through=1)
+        _named(tmp_path / "hub", "points", r"batch 2: 0\.07 of quality 0 / 0\.070000001 of quality 0")
 
 
 def test_a_folder_that_is_no_installation_is_a_mistake(tmp_path: Path) -> None:

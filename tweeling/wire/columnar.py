@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from tweeling.domain import units
@@ -35,10 +36,10 @@ class _Reading(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     v: float
     n: str = ""
     t: float = 0.0
-    u: str | None = None
-    bn: str | None = None
-    bt: float | None = None
-    bu: str | None = None
+    u: str | UnsetType = UNSET  # null is a value, and none that a field may have
+    bn: str | UnsetType = UNSET
+    bt: float | UnsetType = UNSET
+    bu: str | UnsetType = UNSET
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -87,6 +88,8 @@ class Decoder:
         if place is None:
             place = self._place(topic)
         if place is None or place.channel is not Channel.UP or len(payload) > envelope.MAX_BYTES:
+            return None
+        if not payload.startswith(b"{"):  # msgspec would skip spaces
             return None
         try:
             read = self._parse(payload)
@@ -220,8 +223,8 @@ class _Columns:
         first = pack[0]
         table = self._channels[hub, first.bn or "", first.bu or ""]
         base = first.bt or 0.0
-        codes = [table[r.n if r.u is None else (r.n, r.u)] for r in pack]
-        rebased = [r for r in pack if r.bt is not None or r.bu is not None or r.bn is not None]
+        codes = [table[r.n if r.u is UNSET else (r.n, r.u)] for r in pack]
+        rebased = [r for r in pack if r.bt is not UNSET or r.bu is not UNSET or r.bn is not UNSET]
         if _UNKNOWN in codes or (rebased and rebased != [first]):
             return False
         self._codes += codes
