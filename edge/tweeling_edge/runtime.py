@@ -54,7 +54,7 @@ log = logging.getLogger("tweeling_edge.agent")
 STATE_EVERY_S = 60.0
 TOGETHER = 500  # events that are taken in before anything is sent
 READ = 500  # samples that are read from the outbox at once
-_RETRY_S = (1.0, 60.0)
+_RETRY_S = (1.0, 15.0)
 
 
 class _Woken:
