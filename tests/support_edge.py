@@ -26,6 +26,7 @@ from tweeling.wire.envelope import Decoded, decode
 from tweeling.wire.ranges import SeqSet
 from tweeling.wire.senml import Resolved
 from tweeling.wire.topics import Channel, Topic
+from tweeling_edge.bench.memory import peak_mb
 from tweeling_edge.clock import system_ms
 from tweeling_edge.outbox import Outbox
 
@@ -174,10 +175,9 @@ class Process:
         """Let it go on as if nothing had been."""
         self._process.send_signal(signal.SIGCONT)
 
-    def resident_mb(self) -> float:
-        """Resident memory now."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+    def peak_mb(self) -> float:
+        """The most memory it has held so far."""
+        return peak_mb(self.pid)
 
     def _finish(self) -> None:
         self._process.wait(DEADLINE)

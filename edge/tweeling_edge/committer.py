@@ -29,6 +29,7 @@ log = logging.getLogger("tweeling_edge.outbox")
 
 GROUP = 100  # samples in a transaction, and then the next; one driver's batch is never parted
 LATER_S = 0.1  # deletions wait for company no longer
+TELL_EVERY_S = 60.0  # of readings that were given up, however long that goes on
 ROOM_EVERY_S = 5.0  # between two looks at a full disk
 
 Job = Callable[[], list[Notice]]
@@ -64,6 +65,8 @@ class Committer:
         self._closed = False
         self.full = False
         self._look_at = 0.0  # for room
+        self._given_up = 0
+        self._tell_at = 0.0  # of what was given up
         self._thread = threading.Thread(target=self._write, name="outbox")
         self._thread.start()
 
@@ -141,9 +144,11 @@ class Committer:
                     self._writer.settle(committed, refused)
             for job in jobs:
                 notices += job()
-            notices += dropped(self._writer.epoch, self._writer.thin())
+            thinned = self._writer.thin()
+            notices += dropped(self._writer.epoch, thinned)
         for _ in owed:
             self._owed.popleft()
+        self._tell_of(thinned)
         for notice in merged(notices):
             self._listen(notice)
 
@@ -187,14 +192,20 @@ class Committer:
 
     def _make_room(self, exc: DiskFullError) -> None:
         self._reserve.release()
-        self._look_at = time.monotonic() + ROOM_EVERY_S
         if not self.full:
             self.full = True
+            self._look_at = time.monotonic() + ROOM_EVERY_S
             log.warning("outbox.full", extra={"reason": str(exc), "rows": self._writer.rows})
             self._listen(Alarmed())
         self._writer.squeeze()
         while self._writer.thinning:
             self._commit(())
+
+    def _tell_of(self, thinned: Sequence[Drop]) -> None:
+        self._given_up += sum(drop.last - drop.first + 1 for drop in thinned)
+        if self._given_up and not self._writer.thinning and time.monotonic() >= self._tell_at:
+            log.warning("outbox.thinned", extra={"given_up": self._given_up, "rows": self._writer.rows})
+            self._given_up, self._tell_at = 0, time.monotonic() + TELL_EVERY_S
 
     def _look_for_room(self) -> None:
         if self.full and time.monotonic() >= self._look_at:

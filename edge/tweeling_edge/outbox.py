@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from tweeling.errors import UnavailableError
 from tweeling.wire.ranges import SeqSet
 from tweeling_edge import outbox_file, outbox_store
 from tweeling_edge.committer import Committer, Job, dropped
@@ -57,7 +58,7 @@ class Outbox:
 
         try:
             return opened()
-        except outbox_file.DiskFullError:
+        except UnavailableError:  # a full disk says many things before the file is open
             reserve.release()
             return opened()
 

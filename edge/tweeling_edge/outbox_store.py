@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,11 +14,11 @@ from tweeling_edge.outbox_file import translated
 from tweeling_edge.seqs import Seqs
 from tweeling_edge.thinning import Candidate, Pass
 
-log = logging.getLogger("tweeling_edge.outbox")
-
 ROW_BYTES = 32  # beside its body, what a row costs
 THINNED = "outbox full: thinned to one reading an hour"
 PIECE = 500  # rows that are looked at in one transaction while an outbox is thinned
+_LOG_PAGES, _FULL_LOG_PAGES = 1000, 100  # before SQLite writes its log back; the first is its own choice
+_MOST_PAGES = 2**32 - 2
 _COUNT = {
     "committed": "UPDATE source SET committed = committed + ? WHERE id = ?",
     "refused": "UPDATE source SET refused = refused + ? WHERE id = ?",
@@ -101,7 +100,6 @@ class Writer:
         self._thin_at = 1.0  # share of the quota
         self._most_bytes = quota.max_bytes
         self._pass: Pass | None = None
-        self._given_up = 0
         self._sources: dict[str, int] = dict(connection.execute("SELECT name, id FROM source"))
         self._moved: dict[int, tuple[int, str | None]] = {}  # source -> queued in this transaction, and its new cursor
 
@@ -159,12 +157,9 @@ class Writer:
                 return []
             self._pass = Pass()
         drops = self._thin_piece(self._pass)
-        self._given_up += sum(drop.last - drop.first + 1 for drop in drops)
         if self._pass is None:
             # Sparse leftovers may exceed the quota; look again only when there is clearly more than now.
             self._thin_at = max(1.0, self._share() + 0.05)
-            log.warning("outbox.thinned", extra={"given_up": self._given_up, "rows": self.rows})
-            self._given_up = 0
         return drops
 
     def _thin_piece(self, walk: Pass) -> list[Drop]:
@@ -180,12 +175,23 @@ class Writer:
         return self.drop(SeqSet.from_seqs(candidate.seq for candidate in gone), THINNED)
 
     def squeeze(self) -> None:
-        """The disk takes no more than is here now: let that be the quota, and make room."""
+        """The disk takes no more than is here now: let that be the quota, and make room.
+
+        From here on the log is written back often and the file does not grow, so that neither asks the disk for more.
+        """
+        with translated():
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {_FULL_LOG_PAGES}")
+            self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+            (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+            self._db.execute(f"PRAGMA max_page_count = {pages}")
         self._most_bytes = max(1, min(self.size, self._quota.max_bytes))
         self._pass = Pass()
 
     def relax(self) -> None:
         """The disk has room again."""
+        with translated():
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+            self._db.execute(f"PRAGMA max_page_count = {_MOST_PAGES}")
         self._most_bytes = self._quota.max_bytes
 
     def forget(self, ids: Sequence[int]) -> None:

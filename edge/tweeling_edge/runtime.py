@@ -52,9 +52,10 @@ from tweeling_edge.sample import Bodies, pack
 log = logging.getLogger("tweeling_edge.agent")
 
 STATE_EVERY_S = 60.0
+TELL_EVERY_S = 60.0
 TOGETHER = 500  # events that are taken in before anything is sent
 READ = 500  # samples that are read from the outbox at once
-_RETRY_S = (1.0, 60.0)
+_RETRY_S = (1.0, 15.0)
 
 
 class _Woken:
@@ -115,6 +116,7 @@ class Runtime:
             raise
         self._messages: dict[int, int] = {}  # paho's mid -> the agent's message
         self._declined = False
+        self._refused = _Refusals()
         self._failure: str | None = None
         self._feeding = [
             threading.Thread(target=self._feed, args=(driver,), name=driver.name) for driver in self.drivers
@@ -235,10 +237,6 @@ class Runtime:
         except WireError as exc:
             log.warning("ack.unreadable", extra={"reason": str(exc)})
             return
-        if ack.refused:
-            first, last, reason = ack.refused[0]
-            extra = {"ranges": len(ack.refused), "first": first, "last": last, "reason": reason}
-            log.warning("readings.refused", extra=extra)
         self._do(Acked(ack))
 
     def _do(self, event: Event) -> None:
@@ -257,6 +255,7 @@ class Runtime:
             case Publish():
                 self._publish([command])
             case Delete(epoch, committed, refused):
+                self._refused.note(refused)
                 self.outbox.settle(epoch, committed, SeqSet.of((first, last) for first, last, _ in refused))
             case Forget(ids):
                 self.outbox.forget(ids)
@@ -329,6 +328,22 @@ class Runtime:
             else:
                 log.info("driver.finished", extra={"driver": driver.name})
                 return
+
+
+class _Refusals:
+    """Tells of readings that the hub refused: at once, and then once a minute, however many there are."""
+
+    def __init__(self) -> None:
+        self._readings = 0
+        self._tell_at = 0.0
+
+    def note(self, refused: Sequence[tuple[int, int, str]]) -> None:
+        """Count these, and tell if it is time to."""
+        self._readings += sum(last - first + 1 for first, last, _ in refused)
+        if self._readings and refused and time.monotonic() >= self._tell_at:
+            _, last, reason = refused[-1]
+            log.warning("readings.refused", extra={"readings": self._readings, "last": last, "reason": reason})
+            self._readings, self._tell_at = 0, time.monotonic() + TELL_EVERY_S
 
 
 def _driver(given: DriverSettings | Driver, hub: str, clock: Clock) -> Driver:

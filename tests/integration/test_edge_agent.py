@@ -88,6 +88,17 @@ def test_bad_rows_are_told_and_the_good_ones_arrive(tmp_path: Path) -> None:
         assert len(hub.readings) == 10
 
 
+def test_what_the_hub_refuses_is_told_once_and_is_settled(tmp_path: Path) -> None:
+    with some_broker("mosquitto", tmp_path / "broker") as broker, Hub(broker):
+        config = write_config(tmp_path, broker=broker, top="pack = 1")
+        table = write_csv(tmp_path / "rows.csv", 50)
+        with Process("replay", table, "--config", config, "--unit", "furlong", "--json") as agent:
+            assert agent.wait() == 0, agent.lines
+        assert (json.loads(agent.out)["refused"], json.loads(agent.out)["committed"]) == (50, 0)
+        (line,) = [line for line in agent.lines if "readings.refused" in line]
+        assert "unit 'furlong' is unknown" in line
+
+
 def test_a_stopped_replay_says_so_and_can_go_on(tmp_path: Path) -> None:
     config = write_config(tmp_path, broker=None)
     with Process("replay", write_csv(tmp_path / "rows.csv", 10), "--config", config, "--json") as agent:
@@ -240,7 +251,30 @@ def test_the_agent_is_small(tmp_path: Path) -> None:
         config = write_config(tmp_path, broker=broker, extra=replay + simulate)
         with Process("run", config) as agent:
             hub.wait(lambda: len(hub.readings) >= 20_000, "all rows", seconds=60)
-            assert agent.resident_mb() <= 60
+            assert agent.peak_mb() <= 60
+            assert agent.terminate() == 0
+
+
+def test_a_damaged_outbox_is_an_alarm_that_reaches_the_hub_until_someone_takes_the_file_away(tmp_path: Path) -> None:
+    with some_broker("mosquitto", tmp_path / "broker") as broker, Hub(broker) as hub:
+        fill_outbox(tmp_path / "outbox.sqlite3", 1000)
+        with (tmp_path / "outbox.sqlite3").open("r+b") as stream:
+            stream.seek(4096)
+            stream.write(b"\xff" * 8192)
+        table = write_csv(tmp_path / "rows.csv", 10)
+        config = write_config(tmp_path, broker=broker)
+        with Process("replay", table, "--config", config) as agent:
+            assert agent.wait() == 0, agent.lines
+            agent.wait_line("outbox.damaged")
+        assert len(hub.readings) == 10
+        assert "0123456789abcdef" not in hub.settled, "a new epoch"
+        (kept,) = tmp_path.glob("outbox.sqlite3.damaged-*")
+        assert any(state.alarm == f"outbox damaged, kept as {kept.name}" for state in hub.states)
+        kept.unlink()
+        states = len(hub.states)
+        with Process("run", config) as agent:
+            hub.wait(lambda: len(hub.states) > states, "its state")
+            assert hub.states[-1].alarm == ""
             assert agent.terminate() == 0
 
 

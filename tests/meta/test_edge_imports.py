@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,17 +12,24 @@ import pytest
 from tweeling_edge import config
 
 EDGE = Path(__file__).resolve().parents[2] / "edge"
-HEAVY = {"numpy", "pandas", "web3", "dash", "sqlalchemy", "duckdb", "pyarrow", "plotly", "fastapi"}
+BASE = {
+    *("cbor2", "_cbor2", "paho", "pydantic"),  # what pyproject.toml asks for, and what these bring along
+    *("annotated_types", "pydantic_core", "typing_extensions", "typing_inspection"),
+}
 MODULES = sorted(
     ".".join(path.relative_to(EDGE).with_suffix("").parts).removesuffix(".__init__")
     for path in (EDGE / "tweeling_edge").rglob("*.py")
 )
 
 
-def test_importing_the_whole_agent_loads_nothing_heavy() -> None:
-    program = f"import json, sys, {', '.join(MODULES)}; print(json.dumps(sorted(sys.modules)))"
+def test_importing_the_whole_agent_loads_the_base_install_only() -> None:
+    before = "import json, sys; before = set(sys.modules)"  # what a .pth file of this environment loads
+    program = f"{before}; import {', '.join(MODULES)}; print(json.dumps(sorted(set(sys.modules) - before)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert not HEAVY & {name.split(".")[0] for name in json.loads(done.stdout)}
+    loaded = {name.split(".")[0] for name in json.loads(done.stdout) if not name.startswith("_sysconfigdata")}
+    loaded -= sys.stdlib_module_names
+    assert loaded <= {*BASE, "tweeling", "tweeling_edge"}
+    assert {"paho", "pydantic", "tweeling_edge"} <= loaded
 
 
 def test_help_needs_neither_broker_nor_database() -> None:
@@ -53,6 +62,22 @@ def test_every_commented_part_of_the_example_is_a_setting_too(tmp_path: Path) ->
 def _is_setting(line: str) -> bool:
     body = line.removeprefix("# ")
     return body.startswith("[") or body.split(" ")[1:2] == ["="]
+
+
+def test_the_base_install_is_what_the_project_says() -> None:
+    project = tomllib.loads((EDGE.parent / "pyproject.toml").read_text())["project"]
+    asked = {requirement.split(">")[0].replace("-mqtt", "") for requirement in project["dependencies"]}
+    assert asked <= BASE
+
+
+def test_the_systemd_unit_is_one() -> None:
+    unit = EDGE / "tweeling-edge.service"
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    done = subprocess.run([analyze, "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False)
+    complaints = [line for line in done.stderr.splitlines() if unit.name in line and "is not executable" not in line]
+    assert complaints == []
 
 
 @pytest.mark.parametrize("command", ["run", "status", "replay", "bench"])

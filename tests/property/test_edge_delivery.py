@@ -28,6 +28,7 @@ from tweeling_edge.events import (
     Publish,
     Queued,
     Renewed,
+    Returned,
     Tick,
     Trust,
 )
@@ -225,6 +226,10 @@ class World:
         if self.up and self.online:
             self.do(Handed(self.rng.choice(self.up)[0]))
 
+    def decline(self) -> None:
+        if self.up and self.online:
+            self.do(Returned(self.up.pop(self.rng.randrange(len(self.up)))[0]))
+
     def deliver(self) -> None:
         if self.up:
             at = self.rng.randrange(len(self.up))
@@ -308,7 +313,10 @@ class World:
         raise AssertionError("not settled")
 
 
-QUIET = ("put", "put", "connect", "confirm", "deliver", "deliver", "answer", "answer", "tick", "lose", "cut", "thin")
+QUIET = (
+    *("put", "put", "connect", "confirm", "decline", "deliver", "deliver", "answer", "answer", "tick", "lose", "cut"),
+    "thin",
+)
 steps = st.lists(st.sampled_from(QUIET), max_size=40)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from tweeling.wire.ack import Ack
@@ -116,6 +117,60 @@ def test_retry_after_silences_the_node_but_never_for_ever() -> None:
     node.on(Acked(Ack(epoch=EPOCH, retry_after=1e9)), 20)
     node.on(Queued(EPOCH, 3, 3), 20)
     assert node.due() == 120
+
+
+def test_live_readings_that_had_to_wait_travel_together_in_full_messages() -> None:
+    node = agent(pack=10, messages=5)
+    flowing(node)
+    node.on(Acked(Ack(epoch=EPOCH, retry_after=10)), 1)
+    for seq in range(1, 26):
+        assert node.on(Queued(EPOCH, seq, seq), 1 + seq / 10) == []
+    assert node.on(Tick(), 10.9) == []
+    assert sent(node.on(Tick(), 11)) == [seqs(1, 10), seqs(11, 20), seqs(21, 25)]
+
+
+def test_a_longer_pause_is_not_cut_short_by_a_shorter_one() -> None:
+    node = agent()
+    flowing(node)
+    node.on(Queued(EPOCH, 1, 1), 0)
+    node.on(Acked(Ack(epoch=EPOCH, retry_after=10)), 1)
+    node.on(Acked(Ack(epoch=EPOCH, retry_after=2)), 2)
+    node.on(Queued(EPOCH, 2, 2), 3)
+    assert node.due() == 11
+
+
+def test_the_granted_rate_holds_to_the_message_however_often_the_agent_looks() -> None:
+    node = agent(last=10_000, held=seqs(1, 10_000), pack=1, messages=100, burst_s=0.05)
+    flowing(node, now=0, rate=50)
+    total, now = 1, 0.0  # one went out with the answer
+    for look in range(1, 3000):
+        now = look * 0.0037
+        for publish in node.on(Tick(), now):
+            assert isinstance(publish, Publish)
+            node.on(Acked(Ack(epoch=EPOCH, committed=publish.seqs.ranges, rate=50)), now)
+            total += 1
+    assert now * 50 <= total <= now * 50 + 0.05 * 50 + 1
+
+
+def test_a_backlog_full_of_holes_costs_no_more_than_a_whole_one() -> None:
+    def seconds(held: list[tuple[int, int]], last: int) -> float:
+        node = Agent(epoch=EPOCH, last=last, held=held, fresh_from=None, limits=Limits(pack=1, messages=100))
+        commands = flowing(node)
+        began = time.perf_counter()
+        for _ in range(20):
+            publishes = [command for command in commands if isinstance(command, Publish)]
+            for publish in publishes:
+                node.on(Handed(publish.message), 1)
+            commands = [
+                command
+                for publish in publishes
+                for command in node.on(Acked(Ack(epoch=EPOCH, committed=publish.seqs.ranges)), 1)
+            ]
+        return time.perf_counter() - began
+
+    whole = min(seconds([(1, 300_000)], 300_000) for _ in range(3))
+    holes = min(seconds([(2 * each, 2 * each) for each in range(1, 300_001)], 600_000) for _ in range(3))
+    assert holes < 10 * whole  # it was a thousand times as much
 
 
 def test_what_the_hub_settled_is_deleted_and_nothing_else() -> None:

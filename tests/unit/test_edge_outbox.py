@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support_broker import until
@@ -16,7 +15,6 @@ from support_broker import until
 from tweeling.errors import ConfigError, InvariantError, UnavailableError
 from tweeling.wire.ranges import SeqSet
 from tweeling.wire.senml import Resolved
-from tweeling_edge import outbox_file
 from tweeling_edge.events import Dropped, Queued, Renewed
 from tweeling_edge.notices import Alarmed, Failed, Notice
 from tweeling_edge.outbox import Outbox
@@ -254,23 +252,6 @@ def test_a_full_disk_costs_old_readings_and_refuses_whole_batches_until_there_is
     events = [record.message for record in caplog.records]
     assert (events.count("outbox.full"), events.count("outbox.room")) == (1, 1)
     assert [type(note) for note in notices].count(Alarmed) == 2
-
-
-def test_a_disk_that_was_full_at_the_start_takes_what_the_reserve_gives_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with outbox(tmp_path) as box:
-        box.put(weighing())
-    real = outbox_file.open_or_set_aside
-
-    def full(path: Path, **more: Any) -> sqlite3.Connection:
-        if (tmp_path / "o.sqlite3.reserve").exists():
-            raise outbox_file.DiskFullError("outbox: database or disk is full")
-        return real(path, **more)
-
-    monkeypatch.setattr(outbox_file, "open_or_set_aside", full)
-    with outbox(tmp_path) as box:
-        assert box.stats().weighings == 1
 
 
 def test_a_large_outbox_is_thinned_a_piece_at_a_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
