@@ -29,6 +29,14 @@ def test_the_algebra_is_that_of_sets(a: set[int], b: set[int]) -> None:
     assert list(left) == sorted(a)
 
 
+@given(st.sets(st.integers(1, 400), min_size=60), st.sets(st.integers(1, 400), max_size=12))
+def test_the_algebra_holds_for_many_ranges_and_a_few(many: set[int], few: set[int]) -> None:
+    left, right = SeqSet.from_seqs(many), SeqSet.from_seqs(few)
+    assert plain(left | right) == plain(right | left) == many | few
+    assert plain(left & right) == plain(right & left) == many & few
+    assert (plain(left - right), plain(right - left)) == (many - few, few - many)
+
+
 @given(RANGES)
 def test_any_ranges_make_the_set_of_their_members(ranges: list[tuple[int, int]]) -> None:
     assert plain(SeqSet.of(ranges)) == {seq for first, last in ranges for seq in range(first, last + 1)}

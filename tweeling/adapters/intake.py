@@ -49,6 +49,9 @@ class Keep(NamedTuple):
 KEEP = Keep()
 
 
+_NONE = SeqSet()
+
+
 class Taken(NamedTuple):
     """What one envelope adds to a node's epoch, and what is known after it."""
 
@@ -109,8 +112,9 @@ def sort_out(parcel: Parcel, settled: Callable[[NodeEpoch], Settled], *, again: 
             if new.committed:
                 fresh.append((arrival, new.committed))
         start = end
-        totals["refused"] += len(new.after.refused) - len(known.refused)
-        totals["dropped"] += len(new.after.dropped) - len(known.dropped)
+        if new.after.refused is not known.refused:
+            totals["refused"] += len(new.refused) - len(known.refused & new.committed)
+        totals["dropped"] += _more(known.dropped, new.after.dropped)
         totals["repeated"] += new.repeated
         if new.refused:
             evidence.append(_evidence(arrival, new.refused))
@@ -148,9 +152,14 @@ def _all_new(arrivals: Iterable[Arrival], settled: Callable[[NodeEpoch], Settled
 def take(head: Head, known: Settled, *, again: bool = False) -> Taken:
     """Keep what is new: the first word on a seq stands, and only a seq that never came can be dropped."""
     accepted = head.accepted
+    if accepted.ranges and not (head.refused or head.dropped):
+        grown = known.committed.grown(accepted)
+        if grown is not None and accepted.ranges[0][0] > max(known.refused.highest, known.dropped.highest):
+            return Taken(accepted, _NONE, 0, Settled(grown, known.refused, known.dropped))  # all new, in order
     came_refused = _named(head)
-    done = known.committed if again else known.committed | known.refused
-    committed = accepted - done
+    committed = accepted - known.committed
+    if not again:
+        committed -= known.refused
     refused = came_refused - known.committed - known.refused
     announced = SeqSet.of((first, last) for first, last, _ in head.dropped)
     after = Settled(
@@ -213,3 +222,8 @@ def reasons(head: Head, refused: SeqSet) -> str:
     rows = [f"seq {first}: {reason}" for first, _, reason in head.refused if first in refused]
     more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
     return "; ".join(rows[:3]) + more
+
+
+def _more(before: SeqSet, after: SeqSet) -> int:
+    """How many more there are, which is nothing to count where nothing changed."""
+    return 0 if after is before else len(after) - len(before)
