@@ -134,11 +134,8 @@ def flood(order: dict[str, Any]) -> dict[str, Any]:
     node = RawNode(order, heard=told.heard)
     count, per_s, begin_ms = order["count"], order["per_s"], order["begin_ms"]
     began = time.monotonic()
-    pause = threading.Event()
     for seq in range(1, count + 1):
-        early = began + (seq - 1) / per_s - time.monotonic()
-        if early > 0.005:
-            pause.wait(early)
+        _await(began + (seq - 1) / per_s)
         told.sent(seq)
         info = node.publish(node.reading(seq, begin_ms + seq))
         if seq % 1000 == 0:  # paho holds what the broker has not confirmed; its memory is ours
@@ -176,7 +173,7 @@ def steady(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def lockstep(order: dict[str, Any]) -> dict[str, Any]:
-    """Send `count` readings, at most `window` unsettled, each with something of `behind` after it."""
+    """Send `count` readings, at most `window` unsettled (and `per_s`), each with something of `behind` after it."""
     told = Settling()
     node = RawNode(order, heard=told.heard)
     window, begin_ms, seqs = order["window"], order["begin_ms"], range(1, order["count"] + 1)
@@ -192,6 +189,8 @@ def lockstep(order: dict[str, Any]) -> dict[str, Any]:
     began = time.monotonic()
     for seq in seqs:
         again(window)
+        if per_s := order.get("per_s"):
+            _await(began + (seq - 1) / per_s)
         told.sent(seq)
         for payload in sent[seq]:
             node.publish(payload)
@@ -242,6 +241,13 @@ def main(path: str) -> None:
     """Carry an order out."""
     order = json.loads(Path(path).read_text())
     _say({"flood": flood, "steady": steady, "lockstep": lockstep}[order["what"]](order))
+
+
+def _await(moment: float) -> None:
+    """Keep the pace, in steps of a few milliseconds."""
+    early = moment - time.monotonic()
+    if early > 0.005:
+        threading.Event().wait(early)
 
 
 def _asked_to_end() -> threading.Event:

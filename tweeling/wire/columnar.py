@@ -142,19 +142,37 @@ class Decoder:
                 arrivals.append(Arrival(topic, payload, now_ms, usual))
                 start = end
                 continue
-            parts.append(readings.rows(begun, start))
-            begun = start = end
-            match _with_care(topic, payload, now_ms, self._skew_ms):
-                case Head() as head, Readings() as careful:
+            careful: list[Readings] = []
+            match self._with_care(topic, payload, now_ms):
+                case Head() as head, Readings() as rows:
                     arrivals.append(Arrival(topic, payload, now_ms, head))
-                    parts.append(careful)
+                    careful = [rows]
                 case Topic() as place, State() as state:
                     states.append((place, state))
                 case Suspect() as suspect:
                     suspects.append(suspect)
+            if careful or end != start:  # else the usual rows go on as if nothing had come
+                parts += [readings.rows(begun, start), *careful]
+                begun = end
+            start = end
         if parts:
             readings = concatenate([*parts, readings.rows(begun, start)])
         return Parcel(tuple(arrivals), readings, tuple(suspects), tuple(states))
+
+    def _with_care(
+        self, topic: str, payload: bytes, now_ms: int
+    ) -> tuple[Head, Readings] | tuple[Topic, State] | Suspect | None:
+        """Say what a message means, by the reference; None for nothing at all."""
+        try:
+            place = self._topics.get(topic) or topics.parse(topic)
+            if place.channel is Channel.UP:
+                return split(envelope.decode(place, payload, now_ms=now_ms, skew_ms=self._skew_ms))
+            if place.channel is Channel.STATE:
+                # An empty retained message is MQTT's way to forget one.
+                return (place, State.decode(payload)) if payload else None
+        except WireError as exc:
+            return Suspect(topic, payload, str(exc))
+        return Suspect(topic, payload, f"a hub does not read {place.channel}")
 
 
 class _Channels(dict[tuple[str, str, str], "_Table"]):
@@ -268,22 +286,6 @@ def _accepted(runs: list[Run], records: int) -> SeqSet | None:
     if len(runs) == 1:
         return SeqSet(((runs[0][0], runs[0][1]),))
     return SeqSet.of((first, last) for first, last, _ in runs)
-
-
-def _with_care(
-    topic: str, payload: bytes, now_ms: int, skew_ms: int
-) -> tuple[Head, Readings] | tuple[Topic, State] | Suspect | None:
-    """Say what a message means; None for nothing at all."""
-    try:
-        place = topics.parse(topic)
-        if place.channel is Channel.UP:
-            return split(envelope.decode(place, payload, now_ms=now_ms, skew_ms=skew_ms))
-        if place.channel is Channel.STATE:
-            # An empty retained message is MQTT's way to forget one.
-            return (place, State.decode(payload)) if payload else None
-    except WireError as exc:
-        return Suspect(topic, payload, str(exc))
-    return Suspect(topic, payload, f"a hub does not read {place.channel}")
 
 
 def split(decoded: envelope.Decoded) -> tuple[Head, Readings]:

@@ -149,7 +149,7 @@ def _from_cbor(payload: bytes) -> object:
 
 
 def _first_problem(exc: ValidationError) -> str:
-    problem = exc.errors(include_url=False, include_input=False)[0]
+    problem = exc.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in problem["loc"])[:120] or "payload"
     # A key of theirs may hold anything; a reason is one line in logs and lists.
     return f"{''.join(char if char.isprintable() else '?' for char in where)}: {problem['msg'][:160]}"
