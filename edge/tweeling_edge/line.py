@@ -136,7 +136,7 @@ class Line(paho.Client):
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _keep_alive(self, bulk: BulkSocket, now: float) -> None:
-        # paho's own way leaves a connection only two keep-alives after its last word.
+        # paho's own way leaves a connection only after twice the keep-alive without a word.
         if now - bulk.heard_at >= self._patience_s:
             bulk.give_up(TimeoutError(f"nothing heard for {now - bulk.heard_at:.0f} s"))
             self.loop_read()
