@@ -7,11 +7,11 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from support_rig import Edge, Rig
 
@@ -72,6 +72,10 @@ class Truth:
         assert other.weighings <= self.weighings
         return Truth(self.readings - other.readings, self.weighings - other.weighings, self.samples - other.samples)
 
+    def untimed(self) -> Truth:
+        """The same, whenever it was."""
+        return Truth(_untimed(self.readings), _untimed(self.weighings), self.samples)
+
 
 def truth_of(edges: Sequence[Edge]) -> Truth:
     """Tell again what the drivers of these agents told, up to the place that each kept with its last sample."""
@@ -127,12 +131,16 @@ def audit(
     refused: Truth | None = None,
     settled: Mapping[NodeEpoch, Settled] | None = None,
     quarantined: bool = False,
+    timed: bool = True,
 ) -> None:
     """Compare everything at rest with the truth. Agents and hub are stopped; the store is up.
 
     refused: what agents were told is refused, beside the truth. settled: what the journal must know of nodes without an
-    agent. quarantined: whether anything may be in quarantine.
+    agent. quarantined: whether anything may be in quarantine. timed: whether the truth knows times; an agent
+    whose clock is set back tells what happens by that clock.
     """
+    seen = Counter if timed else _untimed
+    truth = truth if timed else truth.untimed()
     refused = refused or Truth()
     for edge in rig.edges:
         _check_outbox(edge, truth.samples[edge.node.hub], refused.samples[edge.node.hub])
@@ -145,8 +153,8 @@ def audit(
         for node, expected in (settled or {}).items():
             assert journal.settled(node) == expected, node
         batches = list(_batches(journal))
-    readings = Counter(Reading(*row) for batch in batches for row in _points(batch))
-    movements = Counter(_weighing(row) for batch in batches for row in batch.movements)
+    readings = seen(Counter(Reading(*row) for batch in batches for row in _points(batch)))
+    movements = seen(Counter(_weighing(row) for batch in batches for row in batch.movements))
     _same("readings in the journal", readings, truth.readings)
     _same("weighings in the journal", movements, truth.weighings)
     assert (counts["readings"], counts["movements"]) == (truth.readings.total(), truth.weighings.total())
@@ -154,19 +162,19 @@ def audit(
         expected_counts = (0, 0) if not refused.samples else (counts["quarantined"], refused.samples.total())
         assert (counts["quarantined"], counts["refused"]) == expected_counts
     assert counts["dropped"] == 0
-    _check_facts(rig, truth)
+    _check_facts(rig, truth, seen)
     with _open_store(rig) as store:
-        check_store(store, truth)
+        check_store(store, truth, seen)
     fsck(rig)
 
 
-def check_store(store: TimeSeriesStore, truth: Truth) -> None:
+def check_store(store: TimeSeriesStore, truth: Truth, seen: Callable[[Any], Any] = Counter) -> None:
     """Every reading stands in the time-series store once, and nothing else does."""
     stored: Counter[Reading] = Counter()
     for name in store.series():
         found = store.raw(name, **_ALL_TIME)
         stored.update(Reading(name, *row) for row in zip(found.times.tolist(), found.values.tolist(), strict=True))
-    _same("readings in the store", stored, truth.readings)
+    _same("readings in the store", seen(stored), truth.readings)
     assert store.count() == truth.readings.total()
 
 
@@ -205,14 +213,14 @@ def _check_ranges(edge: Edge, settled: Settled, refused: int) -> None:
     assert not settled.dropped, settled.dropped
 
 
-def _check_facts(rig: Rig, truth: Truth) -> None:
+def _check_facts(rig: Rig, truth: Truth, seen: Callable[[Any], Any]) -> None:
     records = open_records(f"sqlite:///{rig.installation.folder / 'records.db'}")
     with closing(records):
         facts = SqlFacts(records)
         rows = [row for _, row in facts.movements(limit=2**31)]
         balances = facts.balances()
     assert len({row.identity for row in rows}) == len(rows)
-    _same("weighings in the facts", Counter(map(_weighing, rows)), truth.weighings)
+    _same("weighings in the facts", seen(Counter(map(_weighing, rows))), truth.weighings)
     grams: dict[tuple[str, str], Counter[str]] = {}
     for row in truth.weighings.elements():
         grams.setdefault((row.hub, row.zone), Counter())[row.direction] += row.net_g
@@ -258,6 +266,13 @@ def _cursors(outbox: Path) -> dict[str, str]:
 def _epoch(outbox: Path) -> str:
     with closing(sqlite3.connect(outbox)) as db:
         return str(db.execute("SELECT epoch FROM outbox").fetchone()[0])
+
+
+def _untimed(counted: Counter[Any]) -> Counter[Any]:
+    untimed: Counter[Any] = Counter()
+    for row, count in counted.items():
+        untimed[row._replace(time_ms=0)] += count
+    return untimed
 
 
 def _same(

@@ -88,6 +88,7 @@ def _status(arguments: argparse.Namespace) -> int:
     path, now_ms = config.outbox.path, system_ms()
     quota = Quota.of(config.outbox.max_mb, config.outbox.max_rows)
     answer: dict[str, Any] = {"outbox": str(path), "exists": path.exists(), "running": outbox_file.is_held(path)}
+    answer["damaged"] = ", ".join(kept.name for kept in outbox_file.set_aside(path)) or "no"
     if path.exists():
         stats = _look(path)
         answer |= {
@@ -97,7 +98,9 @@ def _status(arguments: argparse.Namespace) -> int:
             "queued_weighings": stats.weighings,
             "bytes": stats.size,
             "quota_used": round(stats.used(quota), 4),
-            "oldest_unsent_s": None if stats.oldest_ms is None else round((now_ms - stats.oldest_ms) / 1000, 1),
+            "oldest_unsent_s": None
+            if stats.oldest_ms is None
+            else max(0.0, round((now_ms - stats.oldest_ms) / 1000, 1)),
             "hours_left": stats.hours_left(quota, now_ms),
             "sources": {name or "-": asdict(source) for name, source in stats.sources.items()},
         }

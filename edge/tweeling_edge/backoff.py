@@ -11,7 +11,8 @@ STEADY_S = 10.0  # a connection that lived so long starts the waiting anew
 
 # Reason codes of MQTT 5 (§2.4); paho gives those of 3.1.1 the same numbers.
 BAD_VERSION = 0x84
-DENIALS = frozenset({0x86, 0x87, 0x8A, 0x8C})  # password, authorisation, ban, method
+NOT_AUTHORISED = 0x87
+DENIALS = frozenset({0x86, NOT_AUTHORISED, 0x8A, 0x8C})  # password, authorisation, ban, method
 BUSY = frozenset({0x89, 0x97, 0x9F})  # server busy, quota exceeded, too many connections
 
 

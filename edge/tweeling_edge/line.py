@@ -83,7 +83,10 @@ class Line(paho.Client):
 
     @contextmanager
     def burst(self) -> Iterator[None]:
-        """Wake the serving thread once, at the end, however much is published in between."""
+        """Wake the serving thread once, at the end, however much is published in between; for one other thread."""
+        if threading.get_ident() == self._server:
+            yield
+            return
         self._bursts += 1
         try:
             yield
@@ -104,6 +107,8 @@ class Line(paho.Client):
             while not done() and now < end:
                 self.loop_write()
                 bulk.flush()
+                if self.socket() is None:
+                    return
                 if self.want_write() and not bulk.full:
                     continue  # came meanwhile, when we seemed awake
                 if watched != (wanted := _interest(bulk)):
@@ -118,8 +123,6 @@ class Line(paho.Client):
                 if now >= misc_at:
                     misc_at = now + _ROUND_S
                     self._keep_alive(bulk, now)
-                if self.socket() is None:
-                    return
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         # The usual PUBACK, a success without further words, costs paho a third of a message's time in new objects.
@@ -133,7 +136,7 @@ class Line(paho.Client):
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _keep_alive(self, bulk: BulkSocket, now: float) -> None:
-        # paho's own way leaves a connection only two keep-alives after its last word.
+        # paho's own way leaves a connection only after twice the keep-alive without a word.
         if now - bulk.heard_at >= self._patience_s:
             bulk.give_up(TimeoutError(f"nothing heard for {now - bulk.heard_at:.0f} s"))
             self.loop_read()

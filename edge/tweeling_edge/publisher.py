@@ -23,7 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from tweeling.errors import ConfigError
 from tweeling.wire.topics import Channel, Topic
-from tweeling_edge.backoff import BAD_VERSION, DENIALS, Backoff
+from tweeling_edge.backoff import BAD_VERSION, DENIALS, NOT_AUTHORISED, Backoff
 from tweeling_edge.config import Broker, Credentials, Tls
 from tweeling_edge.line import Line
 
@@ -282,6 +282,7 @@ class Publisher:
     def _subscribed(self, session: _Session, reasons: list[ReasonCode]) -> None:
         if failures := [reason for reason in reasons if reason.is_failure]:
             session.refused(failures[0], f"subscription to {', '.join(self._down)} refused: ")
+            session.code = NOT_AUTHORISED  # what 3.1.1 cannot say
             return
         session.up_at = time.monotonic()
         self.announce()

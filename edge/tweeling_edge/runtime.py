@@ -15,7 +15,7 @@ from random import Random
 from typing import Self, assert_never
 
 from tweeling import __version__
-from tweeling.errors import ConfigError, TweelingError, UnavailableError, WireError
+from tweeling.errors import ConfigError, TweelingError, WireError
 from tweeling.wire.ack import Ack, State
 from tweeling.wire.ranges import SeqSet
 from tweeling.wire.topics import Channel
@@ -42,6 +42,7 @@ from tweeling_edge.events import (
     Returned,
     Trust,
 )
+from tweeling_edge.feeder import DriverEnded, Feeder
 from tweeling_edge.limits import Limits
 from tweeling_edge.notices import Alarmed, Failed, Notice, Settled
 from tweeling_edge.outbox import Outbox
@@ -55,18 +56,13 @@ STATE_EVERY_S = 60.0
 TELL_EVERY_S = 60.0
 TOGETHER = 500  # events that are taken in before anything is sent
 READ = 500  # samples that are read from the outbox at once
-_RETRY_S = (1.0, 15.0)
 
 
 class _Woken:
     """Someone asked for the end."""
 
 
-class _DriverEnded:
-    """A driver has no more."""
-
-
-Incoming = Notice | LineEvent | _Woken | _DriverEnded
+Incoming = Notice | LineEvent | _Woken | DriverEnded
 
 
 class Runtime:
@@ -118,8 +114,9 @@ class Runtime:
         self._declined = False
         self._refused = _Refusals()
         self._failure: str | None = None
-        self._feeding = [
-            threading.Thread(target=self._feed, args=(driver,), name=driver.name) for driver in self.drivers
+        self._feeders = [
+            Feeder(driver, self.outbox, backlog=config.backlog, stop=self._stop, tell=self._incoming.put)
+            for driver in self.drivers
         ]
         self._unfinished = len(self.drivers)
 
@@ -133,8 +130,8 @@ class Runtime:
         """Work until `stop` is called or `done` holds; raise TweelingError when it cannot go on."""
         log.info("agent.started", extra={"node": self._config.node, "queued": self.agent.queued})
         self._publisher.start()
-        for thread in self._feeding:
-            thread.start()
+        for feeder in self._feeders:
+            feeder.start()
         state_at = time.monotonic() + STATE_EVERY_S
         while not self._stop.is_set() and self._failure is None and not done():
             now = time.monotonic()
@@ -157,9 +154,8 @@ class Runtime:
         """Stop drivers, say goodbye, let go of the outbox; what is durable stays."""
         self._stop.set()
         self.outbox.wake()
-        for thread in self._feeding:
-            if thread.ident is not None:
-                thread.join()
+        for feeder in self._feeders:
+            feeder.join()
         self._publisher.stop()
         self.outbox.close()
         counts = self.agent.counters
@@ -199,7 +195,7 @@ class Runtime:
                 pass
             case Alarmed():
                 self._publisher.announce()
-            case _DriverEnded():
+            case DriverEnded():
                 self._unfinished -= 1
             case Queued() | Dropped() | Renewed():
                 self._do(incoming)
@@ -293,41 +289,6 @@ class Runtime:
             queued=self.outbox.rows,
             alarm=self.outbox.alarm[:200],
         ).encode()
-
-    # ------------------------------------------------------------ drivers, each in its thread
-
-    def _feed(self, driver: Driver) -> None:
-        try:
-            self._feed_until_done(driver)
-        except Exception as exc:
-            log.exception("driver.broken", extra={"driver": driver.name})
-            self._incoming.put(Failed(f"driver {driver.name}: {exc}"))
-        finally:
-            self._incoming.put(_DriverEnded())
-
-    def _feed_until_done(self, driver: Driver) -> None:
-        wait = _RETRY_S[0]
-        lost = False
-        while not self._stop.is_set():
-            try:
-                for batch in driver.batches(self.outbox.source(driver.name).cursor, self._stop):
-                    if not batch.live:
-                        self.outbox.wait_for_room(self._config.backlog, self._stop)
-                    if self._stop.is_set():
-                        return
-                    self.outbox.put_many(batch.samples, source=driver.name, cursor=batch.cursor, live=batch.live)
-                    if lost:
-                        log.info("driver.back", extra={"driver": driver.name})
-                    wait, lost = _RETRY_S[0], False
-            except (OSError, UnavailableError) as exc:
-                if not lost:
-                    log.warning("driver.lost", extra={"driver": driver.name, "reason": str(exc)})
-                lost = True
-                self._stop.wait(wait)
-                wait = min(wait * 2, _RETRY_S[1])
-            else:
-                log.info("driver.finished", extra={"driver": driver.name})
-                return
 
 
 class _Refusals:

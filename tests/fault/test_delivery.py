@@ -55,7 +55,7 @@ def expected() -> Truth:
     return truth
 
 
-@pytest.mark.parametrize(("broker", "seed"), [("nats", 71), ("mosquitto", 72)])
+@pytest.mark.parametrize(("broker", "seed"), [("nats", 71), pytest.param("mosquitto", 72, marks=pytest.mark.slow)])
 def test_envelopes_repeated_reordered_and_cut_anew_count_once(tmp_path: Path, broker: str, seed: int) -> None:
     with rig(tmp_path, broker=broker, nodes=NODES[:1], agents=False) as made:
         made.start()
@@ -72,7 +72,7 @@ def test_envelopes_repeated_reordered_and_cut_anew_count_once(tmp_path: Path, br
         audit(made, expected(), settled=settled)
 
 
-@pytest.mark.parametrize(("broker", "seed"), [("nats", 73), ("mosquitto", 74)])
+@pytest.mark.parametrize(("broker", "seed"), [pytest.param("nats", 73, marks=pytest.mark.slow), ("mosquitto", 74)])
 def test_a_broker_restarted_without_its_state_costs_nothing(tmp_path: Path, broker: str, seed: int) -> None:
     with rig(tmp_path, broker=broker, nodes=NODES) as made:
         for number, edge in enumerate(made.edges):

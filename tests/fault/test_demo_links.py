@@ -15,9 +15,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("victim", "link", "kept"),
     [
-        ("anvil", "chain", "kept as pending"),
+        pytest.param("anvil", "chain", "kept as pending", marks=pytest.mark.slow),
         ("nats-server", "broker", "wait in the outboxes"),
-        ("tweeling up", "ingest", "wait in the outboxes"),
+        pytest.param("tweeling up", "ingest", "wait in the outboxes", marks=pytest.mark.slow),
     ],
 )
 def test_a_part_killed_in_mid_run_is_named_with_what_was_kept(folder: Path, victim: str, link: str, kept: str) -> None:

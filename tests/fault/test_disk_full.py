@@ -49,7 +49,7 @@ def test_a_full_disk_stops_commits_and_acknowledgements_and_costs_nothing(tmp_pa
         audit(made, truth_of(made.edges))
 
 
-@pytest.mark.parametrize("store", ["duckdb", "victoriametrics"])
+@pytest.mark.parametrize("store", ["duckdb", pytest.param("victoriametrics", marks=pytest.mark.slow)])
 def test_a_full_disk_under_the_store_delays_answers_and_no_acknowledgement(tmp_path: Path, store: str) -> None:
     with (
         small_disk(tmp_path / "disk", 40) as disk,

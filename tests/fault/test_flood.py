@@ -152,7 +152,7 @@ def _judge(result: Flood) -> None:
     assert result.growth_mb < GROWTH_MB
 
 
-@pytest.mark.parametrize("broker", ["nats", "mosquitto"])
+@pytest.mark.parametrize("broker", ["nats", pytest.param("mosquitto", marks=pytest.mark.slow)])
 def test_a_flood_is_told_to_slow_down_and_delays_nobody_else(tmp_path: Path, broker: str) -> None:
     _judge(flood(tmp_path, broker, 20_000, 6233, WORKERS | {"node_burst": 5000}))
 

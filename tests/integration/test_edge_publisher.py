@@ -56,6 +56,22 @@ def running(port: int, **settings: Any) -> Iterator[Running]:
         run.publisher.stop()
 
 
+def noted(monkeypatch: pytest.MonkeyPatch, wait: Callable[[float], float]) -> queue.SimpleQueue[int]:
+    """For what reasons the publisher waits, and let it wait as long as a test wants."""
+    codes: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    class Noted:
+        def __init__(self, rng: Random) -> None:
+            pass
+
+        def seconds(self, *, code: int, lived_s: float) -> float:
+            codes.put(code)
+            return wait(lived_s)
+
+    monkeypatch.setattr(publisher, "Backoff", Noted)
+    return codes
+
+
 def envelopes(broker: ScriptedBroker) -> list[Packet]:
     return [each for each in broker.came(PUBLISH) if each.topic == UP]
 
@@ -130,17 +146,7 @@ def refuse(code: int) -> Callable[[Packet], bytes | None]:
 def test_a_broker_s_reasons_are_told_once_and_decide_how_long_to_wait(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    waits: queue.SimpleQueue[int] = queue.SimpleQueue()
-
-    class Noted:
-        def __init__(self, rng: Random) -> None:
-            pass
-
-        def seconds(self, *, code: int, lived_s: float) -> float:
-            waits.put(code)
-            return 0.0 if lived_s == 0 else 1e6
-
-    monkeypatch.setattr(publisher, "Backoff", Noted)
+    waits = noted(monkeypatch, lambda lived_s: 0.0 if lived_s == 0 else 1e6)
     codes = [0x89, 0x87, 0x97]
 
     def moody(came: Packet) -> bytes | None:
@@ -157,6 +163,19 @@ def test_a_broker_s_reasons_are_told_once_and_decide_how_long_to_wait(
         assert [waits.get(timeout=20) for _ in range(4)] == [*codes, 0x87]
     told = [(record.message, record.reason) for record in caplog.records if record.message == "broker.lost"]  # type: ignore[attr-defined]  # ours
     assert told == [("broker.lost", "Server busy"), ("broker.lost", "publish refused: Not authorized")]
+
+
+def test_a_refused_subscription_is_a_denial_in_either_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = noted(monkeypatch, lambda _: 1e6)
+    for protocol in ("3.1.1", "5"):
+
+        def strict(came: Packet, *, v5: bool = protocol == "5") -> bytes | None:
+            if came.kind == 8:
+                return packet(9, came.mid + (b"\0" if v5 else b"") + b"\0\x80")
+            return usual(came, v5=v5)
+
+        with ScriptedBroker(strict) as broker, running(broker.port, protocol=protocol):
+            assert codes.get(timeout=20) == 0x87
 
 
 def test_the_broker_s_own_goodbye_is_told(caplog: pytest.LogCaptureFixture) -> None:

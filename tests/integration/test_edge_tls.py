@@ -3,17 +3,24 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import json
+import queue
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from support_broker import Server
+from support_broker import Broker, Client, Server
 from support_edge import Process, write_config
 from support_servers import free_port, need
 
+from tweeling.wire.ack import State
+from tweeling_edge import config
 from tweeling_edge.config import load
+from tweeling_edge.publisher import LineEvent, LineUp, Publisher
 
 
 def authority(folder: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
@@ -46,28 +53,36 @@ def signed(
     return builder.sign(by, hashes.SHA256())
 
 
+@contextmanager
+def encrypted_broker(folder: Path) -> Iterator[tuple[Broker, int]]:
+    """A Mosquitto with a plain listener and an encrypted one, whose port is the second value."""
+    certificate, key = authority(folder, "ours")
+    own = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "broker")])
+    broker = signed(name, own, certificate.subject, key, ca=False)
+    (folder / "broker.pem").write_bytes(broker.public_bytes(serialization.Encoding.PEM))
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "broker.key").write_bytes(own.private_bytes(*plain))
+    port, encrypted = free_port(), free_port()
+    conf = folder / "mosquitto.conf"
+    conf.write_text(
+        f"user root\nallow_anonymous true\nlistener {port} 127.0.0.1\nlistener {encrypted} 127.0.0.1\n"
+        f"certfile {folder}/broker.pem\nkeyfile {folder}/broker.key\n"
+    )
+    server = Server([need("mosquitto"), "-c", str(conf)], ready="running")
+    server.start()
+    try:
+        yield Broker(server, port, None, folder), encrypted
+    finally:
+        server.kill()
+
+
 @pytest.mark.parametrize(("trusted", "line"), [("ours", "broker.connected"), ("another", "broker.lost")])
 def test_the_line_is_encrypted_and_only_to_a_broker_our_authority_signed(
     tmp_path: Path, trusted: str, line: str
 ) -> None:
-    program = need("mosquitto")
-    certificate, key = authority(tmp_path, "ours")
     authority(tmp_path, "another")
-    own = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "broker")])
-    broker = signed(name, own, certificate.subject, key, ca=False)
-    (tmp_path / "broker.pem").write_bytes(broker.public_bytes(serialization.Encoding.PEM))
-    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (tmp_path / "broker.key").write_bytes(own.private_bytes(*plain))
-    port = free_port()
-    conf = tmp_path / "mosquitto.conf"
-    conf.write_text(
-        f"user root\nlistener {port} 127.0.0.1\nallow_anonymous true\n"
-        f"certfile {tmp_path}/broker.pem\nkeyfile {tmp_path}/broker.key\n"
-    )
-    server = Server([program, "-c", str(conf)], ready="running")
-    server.start()
-    try:
+    with encrypted_broker(tmp_path) as (_, port):
         path = write_config(tmp_path, broker=None, extra=f'[broker.tls]\nca_file = "{trusted}.pem"')
         path.write_text(path.read_text().replace(f"port = {load(path).broker.port}", f"port = {port}"))
         with Process("run", path) as agent:
@@ -75,8 +90,35 @@ def test_the_line_is_encrypted_and_only_to_a_broker_our_authority_signed(
             assert line in told
             assert trusted == "ours" or "certificate verify failed" in told
             assert agent.terminate() == 0
-    finally:
-        server.kill()
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_more_than_the_network_takes_at_once_arrives_whole(tmp_path: Path, encrypted: bool) -> None:
+    events: queue.SimpleQueue[LineEvent] = queue.SimpleQueue()
+    with encrypted_broker(tmp_path) as (broker, port), Client(broker, broker.hub()) as client:
+        assert client.subscribe("tweeling/v1/H1/n1/up", qos=1) == 1
+        publisher = Publisher(
+            config.Broker(port=port, tls=config.Tls(ca_file=tmp_path / "ours.pem")) if encrypted else plain(broker),
+            None,
+            hub="H1",
+            node="n1",
+            presence=lambda online, since: State(online=online, since_ms=since, epoch="a" * 16).encode(),
+            listen=events.put,
+            now_ms=lambda: 1,
+            rng=random.Random(1),
+        )
+        publisher.start()
+        try:
+            assert isinstance(events.get(timeout=20), LineUp)
+            sent = [random.Random(seed).randbytes(300_000 + seed) for seed in range(30)]
+            assert None not in publisher.publish_all(sent)
+            assert [client.receive()[1] for _ in sent] == sent
+        finally:
+            publisher.stop()
+
+
+def plain(broker: Broker) -> config.Broker:
+    return config.Broker(port=broker.port)
 
 
 def test_a_missing_authority_is_a_configuration_error(tmp_path: Path) -> None:

@@ -126,9 +126,10 @@ def test_senseless_samples_are_refused_before_they_are_kept(tmp_path: Path) -> N
         assert box.stats().last == 0
 
 
-def test_a_full_outbox_keeps_one_reading_an_hour_and_every_weighing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("quota", [Quota(max_rows=100), Quota(max_bytes=8200)])
+def test_a_full_outbox_keeps_one_reading_an_hour_and_every_weighing(tmp_path: Path, quota: Quota) -> None:
     notices: list[Notice] = []
-    with outbox(tmp_path, quota=Quota(max_rows=100), listen=notices.append) as box:
+    with outbox(tmp_path, quota=quota, listen=notices.append) as box:
         for minute in range(0, 360, 4):
             box.put_many([reading(START + minute * 60_000), reading(START + minute * 60_000, "H1-B/fillingLevel")])
             if minute % 40 == 0:
