@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -42,7 +44,7 @@ def test_a_hub_whose_clock_jumps_loses_and_doubles_nothing(tmp_path: Path) -> No
         audit(made, truth_of(made.edges))
 
 
-def test_what_a_hub_with_a_slow_clock_refuses_is_in_quarantine_whole(tmp_path: Path) -> None:
+def test_what_a_hub_with_a_slow_clock_refuses_is_in_quarantine_and_can_be_replayed(tmp_path: Path) -> None:
     clock = Clock(tmp_path / "clock")
     with rig(tmp_path / "rig", broker="mosquitto", nodes=NODES, hub_env=clock.env) as made:
         for number, edge in enumerate(made.edges):
@@ -54,8 +56,16 @@ def test_what_a_hub_with_a_slow_clock_refuses_is_in_quarantine_whole(tmp_path: P
         clock.jump(0)
         committed_more(made, 5)
         made.finish()
-        refused = refused_of(made)
-        audit(made, truth_of(made.edges).without(refused), refused=refused)
+        truth, refused = truth_of(made.edges), refused_of(made)
+        audit(made, truth.without(refused), refused=refused)
+        made.hub.start()
+        command = [sys.executable, "-m", "tweeling", "quarantine", "replay", "--reason", "future"]
+        data = ["--data", str(made.installation.folder)]
+        done = subprocess.run([*command, "--all", *data], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        made.await_projected()
+        assert made.hub.terminate() == 0
+        audit(made, truth, replayed=refused)
 
 
 def test_a_gateway_whose_clock_jumps_loses_and_doubles_nothing(tmp_path: Path) -> None:
