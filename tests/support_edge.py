@@ -34,9 +34,12 @@ FAR_MS = 10**13
 
 
 class Hub:
-    """Commits readings by (epoch, seq), once. loss: the share of envelopes that vanish behind the broker."""
+    """Commits readings by (epoch, seq), once. loss: the share of envelopes that vanish behind the broker.
 
-    def __init__(self, broker: Broker, *, loss: float = 0.0, rate: float = 0.0) -> None:
+    slow_s: how long it takes for each envelope that holds readings.
+    """
+
+    def __init__(self, broker: Broker, *, loss: float = 0.0, rate: float = 0.0, slow_s: float = 0.0) -> None:
         self.readings: list[tuple[str, int, float, str]] = []
         self.movements: list[Movement] = []
         self.settled: dict[str, SeqSet] = {}
@@ -45,10 +48,10 @@ class Hub:
         self.states: list[State] = []
         self.envelopes: list[Decoded] = []
         self.counts: Counter[str] = Counter()
-        self._loss, self.rate = loss, rate
+        self._loss, self.rate, self._slow_s = loss, rate, slow_s
+        self._ending = threading.Event()
         self._random = random.Random(7)
         self._changed = threading.Condition()
-        self._ended = False
         self._client = Client(broker, broker.hub(), client_id=None if broker.config is None else broker.hub().client_id)
         assert self._client.subscribe(topics.every(Channel.UP), qos=1) == 1
         assert self._client.subscribe(topics.every(Channel.STATE), qos=1) == 1
@@ -59,7 +62,7 @@ class Hub:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended = True
+        self._ending.set()
         self._thread.join()
         self._client.__exit__()
 
@@ -69,7 +72,7 @@ class Hub:
             assert self._changed.wait_for(condition, seconds), f"not within {seconds:.0f} s: {what}; {self.counts}"
 
     def _run(self) -> None:
-        while not self._ended:
+        while not self._ending.is_set():
             with suppress(queue.Empty):
                 topic, payload = self._client.receive(0.1)
                 with self._changed:
@@ -106,6 +109,9 @@ class Hub:
             known=came.ask,
             rate=self.rate,
         )
+        if came.seqs and self._slow_s:
+            self._changed.notify_all()
+            self._changed.wait_for(self._ending.is_set, self._slow_s)
         self._client.publish(str(topic._replace(channel=Channel.ACK)), ack.encode(), qos=0)
 
 

@@ -147,6 +147,11 @@ class Agent:
         return len(self._held)
 
     @property
+    def under_way(self) -> int:
+        """How many messages the hub has not answered."""
+        return len(self._flights)
+
+    @property
     def connected(self) -> bool:
         """Whether the hub has answered on this connection."""
         return self._connected and self._answered

@@ -55,6 +55,7 @@ log = logging.getLogger("tweeling_edge.agent")
 STATE_EVERY_S = 60.0
 TELL_EVERY_S = 60.0
 TOGETHER = 500  # events that are taken in before anything is sent
+LINGER_S = 2.0  # at the end, for answers
 READ = 500  # samples that are read from the outbox at once
 
 
@@ -144,6 +145,7 @@ class Runtime:
                 self._publisher.announce()
         if self._failure is not None:
             raise TweelingError(self._failure)
+        self._wind_down()
 
     def stop(self) -> None:
         """Ask for the end; safe in a signal handler."""
@@ -152,14 +154,26 @@ class Runtime:
 
     def close(self) -> None:
         """Stop drivers, say goodbye, let go of the outbox; what is durable stays."""
-        self._stop.set()
-        self.outbox.wake()
-        for feeder in self._feeders:
-            feeder.join()
+        self._end_drivers()
         self._publisher.stop()
         self.outbox.close()
         counts = self.agent.counters
         log.info("agent.stopped", extra={"queued": self.agent.queued, "sent": counts.sent, "repeated": counts.repeated})
+
+    def _end_drivers(self) -> None:
+        self._stop.set()
+        self.outbox.wake()
+        for feeder in self._feeders:
+            feeder.join()
+
+    def _wind_down(self) -> None:
+        """Send what drivers said last, and give the hub a moment to answer what is under way."""
+        self._end_drivers()
+        end = time.monotonic() + LINGER_S
+        self._take_in_all(0)
+        self._send()
+        while self.agent.connected and self.agent.under_way and (left := end - time.monotonic()) > 0:
+            self._take_in_all(left)
 
     @property
     def protocol(self) -> str:
@@ -286,7 +300,7 @@ class Runtime:
             since_ms=since_ms,
             epoch=self.agent.epoch,
             software=f"tweeling-edge {__version__}",
-            queued=self.outbox.rows,
+            queued=self.agent.queued,
             alarm=self.outbox.alarm[:200],
         ).encode()
 

@@ -153,6 +153,32 @@ def test_what_is_sampled_without_a_broker_arrives_when_there_is_one(tmp_path: Pa
             assert sum("broker.back" in line for line in agent.lines) == 1
 
 
+def test_an_agent_that_is_stopped_hears_the_answers_to_what_is_under_way(tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "rows.csv", 50)
+    drivers = f'[[drivers]]\nkind = "replay"\nfile = "{table}"\n'
+    with some_broker("mosquitto", tmp_path / "broker") as broker, Hub(broker, slow_s=0.5) as hub:
+        config = write_config(tmp_path, broker=broker, extra=drivers)
+        with Process("run", config) as agent:
+            hub.wait(lambda: len(hub.readings) == 50, "committed, not yet told")
+            assert agent.terminate() == 0
+            assert "queued=0" in agent.wait_line("agent.stopped")
+        hub.wait(lambda: not hub.states[-1].online, "its goodbye")
+        assert hub.states[-1].queued == 0
+
+
+def test_an_agent_without_a_hub_does_not_wait_for_it_at_its_end(tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "rows.csv", 50)
+    with some_broker("mosquitto", tmp_path / "broker") as broker:
+        config = write_config(tmp_path, broker=broker, extra=f'[[drivers]]\nkind = "replay"\nfile = "{table}"\n')
+        with Process("run", config) as agent:
+            agent.wait_line("driver.finished")
+            agent.wait_line("broker.connected")
+            began = time.monotonic()
+            assert agent.terminate() == 0
+            assert time.monotonic() - began < 1.5
+            assert "queued=50" in agent.wait_line("agent.stopped")
+
+
 def test_presence_says_online_then_offline_by_goodbye_or_by_last_will(broker: Broker, tmp_path: Path) -> None:
     config = write_config(tmp_path, broker=broker)
     with Hub(broker) as hub:
