@@ -137,7 +137,7 @@ class Line(paho.Client):
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _keep_alive(self, bulk: _Bulk, now: float) -> None:
-        # paho's own way leaves a connection only two keep-alives after its last word.
+        # paho's own way leaves a connection only twice the keep-alive after its last word.
         if now - bulk.heard_at >= self._patience_s:
             bulk.give_up(TimeoutError(f"nothing heard for {now - bulk.heard_at:.0f} s"))
             self.loop_read()
