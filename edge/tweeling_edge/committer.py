@@ -20,6 +20,7 @@ from enum import Enum
 from tweeling.errors import TweelingError, UnavailableError
 from tweeling.wire.ranges import SeqSet
 from tweeling_edge.events import Drop, Dropped
+from tweeling_edge.logs import Seldom
 from tweeling_edge.notices import Alarmed, Failed, Notice, Settled, merged
 from tweeling_edge.outbox_file import DiskFullError
 from tweeling_edge.outbox_store import Writer
@@ -29,7 +30,6 @@ log = logging.getLogger("tweeling_edge.outbox")
 
 GROUP = 100  # samples in a transaction, and then the next; one driver's batch is never parted
 LATER_S = 0.1  # deletions wait for company no longer
-TELL_EVERY_S = 60.0  # of readings that were given up, however long that goes on
 ROOM_EVERY_S = 5.0  # between two looks at a full disk
 
 Job = Callable[[], list[Notice]]
@@ -65,8 +65,8 @@ class Committer:
         self._closed = False
         self.full = False
         self._look_at = 0.0  # for room
-        self._given_up = 0
-        self._tell_at = 0.0  # of what was given up
+        self._given_up = 0  # in this pass
+        self._thinned = Seldom(log, "outbox.thinned", "given_up")
         self._thread = threading.Thread(target=self._write, name="outbox")
         self._thread.start()
 
@@ -203,9 +203,9 @@ class Committer:
 
     def _tell_of(self, thinned: Sequence[Drop]) -> None:
         self._given_up += sum(drop.last - drop.first + 1 for drop in thinned)
-        if self._given_up and not self._writer.thinning and time.monotonic() >= self._tell_at:
-            log.warning("outbox.thinned", extra={"given_up": self._given_up, "rows": self._writer.rows})
-            self._given_up, self._tell_at = 0, time.monotonic() + TELL_EVERY_S
+        if not self._writer.thinning:
+            self._thinned.note(self._given_up, rows=self._writer.rows)
+            self._given_up = 0
 
     def _look_for_room(self) -> None:
         if self.full and time.monotonic() >= self._look_at:

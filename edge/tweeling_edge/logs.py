@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 
+TELL_EVERY_S = 60.0
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -24,6 +26,25 @@ class EventFormatter(logging.Formatter):
         extras = {key: value for key, value in record.__dict__.items() if key not in _PLAIN and key != "lowername"}
         fields = (f"{key}={_shown(value)}" for key, value in extras.items())
         return " ".join((super().formatMessage(record), *fields))
+
+
+class Seldom:
+    """Tells of what may happen very often: at once, and then once a minute, with how much there was since."""
+
+    def __init__(self, log: logging.Logger, event: str, counted: str) -> None:
+        """counted: the name of the number."""
+        self._log = log
+        self._event = event
+        self._counted = counted
+        self._count = 0
+        self._tell_at = 0.0
+
+    def note(self, count: int, **known: object) -> None:
+        """It happened to so many; `known` is told with them."""
+        self._count += count
+        if self._count and time.monotonic() >= self._tell_at:
+            self._log.warning(self._event, extra={self._counted: self._count, **known})
+            self._count, self._tell_at = 0, time.monotonic() + TELL_EVERY_S
 
 
 def to_stderr(level: int = logging.INFO) -> None:

@@ -44,6 +44,7 @@ from tweeling_edge.events import (
 )
 from tweeling_edge.feeder import DriverEnded, Feeder
 from tweeling_edge.limits import Limits
+from tweeling_edge.logs import Seldom
 from tweeling_edge.notices import Alarmed, Failed, Notice, Settled
 from tweeling_edge.outbox import Outbox
 from tweeling_edge.outbox_store import Quota
@@ -53,7 +54,6 @@ from tweeling_edge.sample import Bodies, pack
 log = logging.getLogger("tweeling_edge.agent")
 
 STATE_EVERY_S = 60.0
-TELL_EVERY_S = 60.0
 TOGETHER = 500  # events that are taken in before anything is sent
 LINGER_S = 2.0  # at the end, for answers
 READ = 500  # samples that are read from the outbox at once
@@ -113,7 +113,8 @@ class Runtime:
             raise
         self._messages: dict[int, int] = {}  # paho's mid -> the agent's message
         self._declined = False
-        self._refused = _Refusals()
+        self._refused = Seldom(log, "readings.refused", "readings")
+        self._unreadable = Seldom(log, "ack.unreadable", "acks")
         self._failure: str | None = None
         self._feeders = [
             Feeder(driver, self.outbox, backlog=config.backlog, stop=self._stop, tell=self._incoming.put)
@@ -245,7 +246,7 @@ class Runtime:
             ack = Ack.decode(payload)
             _check_ranges(ack)
         except WireError as exc:
-            log.warning("ack.unreadable", extra={"reason": str(exc)})
+            self._unreadable.note(1, reason=str(exc))
             return
         self._do(Acked(ack))
 
@@ -265,7 +266,9 @@ class Runtime:
             case Publish():
                 self._publish([command])
             case Delete(epoch, committed, refused):
-                self._refused.note(refused)
+                if refused:
+                    readings = sum(last - first + 1 for first, last, _ in refused)
+                    self._refused.note(readings, last=refused[-1][1], reason=refused[-1][2])
                 self.outbox.settle(epoch, committed, SeqSet.of((first, last) for first, last, _ in refused))
             case Forget(ids):
                 self.outbox.forget(ids)
@@ -303,22 +306,6 @@ class Runtime:
             queued=self.agent.queued,
             alarm=self.outbox.alarm[:200],
         ).encode()
-
-
-class _Refusals:
-    """Tells of readings that the hub refused: at once, and then once a minute, however many there are."""
-
-    def __init__(self) -> None:
-        self._readings = 0
-        self._tell_at = 0.0
-
-    def note(self, refused: Sequence[tuple[int, int, str]]) -> None:
-        """Count these, and tell if it is time to."""
-        self._readings += sum(last - first + 1 for first, last, _ in refused)
-        if self._readings and refused and time.monotonic() >= self._tell_at:
-            _, last, reason = refused[-1]
-            log.warning("readings.refused", extra={"readings": self._readings, "last": last, "reason": reason})
-            self._readings, self._tell_at = 0, time.monotonic() + TELL_EVERY_S
 
 
 def _driver(given: DriverSettings | Driver, hub: str, clock: Clock) -> Driver:

@@ -88,7 +88,7 @@ def test_an_agent_whose_clock_is_set_goes_on_at_once_and_weighs_nothing_twice(tm
                     weighed = [movement.time_ms for movement in hub.movements[weighings:]]
                     return any(each in times for each in news) and any(each in times for each in weighed)
 
-                hub.wait(told, f"readings and weighings at what the clock says, set by {by_s} s")
+                hub.wait(told, f"readings and weighings at what the clock says, set by {by_s} s", seconds=30)
             assert agent.terminate() == 0
             assert not any("broker.lost" in line or "error" in line for line in agent.lines)
         tickets = [movement.ticket for movement in hub.movements]

@@ -4,8 +4,10 @@ import logging
 import threading
 import time
 
+import pytest
+
 from tweeling_edge.clock import Clock
-from tweeling_edge.logs import EventFormatter
+from tweeling_edge.logs import EventFormatter, Seldom
 
 
 def test_a_log_line_is_an_event_with_its_facts() -> None:
@@ -15,6 +17,22 @@ def test_a_log_line_is_an_event_with_its_facts() -> None:
     line = EventFormatter().format(record)
     assert line.split(" ", 1)[1] == 'warning broker.lost host=127.0.0.1 pending=3 reason="no \\"route\\"\\nhere"'
     assert "\n" not in line
+
+
+def test_what_happens_often_is_told_at_once_and_then_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    seldom = Seldom(logging.getLogger("tweeling_edge.test"), "things.happened", "things")
+    for at, count in ((0, 1), (1, 2), (59, 3), (60, 4), (61, 5), (200, 0)):
+        now[0] = 1000.0 + at
+        seldom.note(count, reason=f"at {at}")
+    assert [(record.message, record.things, record.reason) for record in caplog.records] == [  # type: ignore[attr-defined]
+        ("things.happened", 1, "at 0"),
+        ("things.happened", 9, "at 60"),
+        ("things.happened", 5, "at 200"),
+    ]
 
 
 def test_the_clock_runs_from_a_shared_moment() -> None:
