@@ -19,6 +19,13 @@ class Point(NamedTuple):
     quality: int = 0
 
 
+def one_table(tables: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], list[NDArray[np.int32]]]:
+    """One table of names for several, and for each of these where its names stand in it."""
+    codes: dict[str, int] = {}
+    places = [np.array([codes.setdefault(name, len(codes)) for name in names], dtype=np.int32) for names in tables]
+    return tuple(codes), places
+
+
 @dataclass(frozen=True, slots=True)
 class Points:
     """Point i is `values[i]` of `names[series[i]]` at `times[i]`.

@@ -70,7 +70,6 @@ class Ingest:
         self._governor = Governor(self._settings.limits)
         self._watched: dict[NodeEpoch, _Watch] = {}
         self._present: dict[tuple[str, str], NodeNow] = {}
-        self._alarms: dict[tuple[str, str], str] = {}
         self._presence_lock = threading.Lock()
 
     def handle(self, messages: Sequence[Message], *, load: float = 0.0) -> Outcome:
@@ -122,10 +121,10 @@ class Ingest:
         changed: dict[tuple[str, str], NodeNow] = {}
         for topic, state in states:
             key = (topic.hub, topic.node)
+            before = changed.get(key) or self._present.get(key)
             changed[key] = NodeNow(*key, state.online, state.since_ms, state.queued, state.alarm)
-            if state.alarm and state.alarm != self._alarms.get(key):  # once, however often it is told
+            if state.alarm and (before is None or state.alarm != before.alarm):  # once, however often it is told
                 log.warning("node.alarm", extra={"hub": topic.hub, "node": topic.node, "reason": state.alarm})
-            self._alarms[key] = state.alarm
         with self._presence_lock:
             self._present.update(changed)
         return tuple(changed.values())

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tweeling.domain.points import Points
+from tweeling.domain.points import Points, one_table
 from tweeling.domain.telemetry import Movement
 from tweeling.errors import InvariantError, UnavailableError
 from tweeling.ports.facts import Facts
@@ -192,10 +192,9 @@ def _points(batches: Sequence[Batch], after: int) -> Points:
         return parts[0]
     if not parts:
         return Points.of(())
-    codes: dict[str, int] = {}
-    tables = [np.array([codes.setdefault(name, len(codes)) for name in part.names], dtype=np.int32) for part in parts]
+    names, tables = one_table([part.names for part in parts])
     return Points(
-        tuple(codes),
+        names,
         np.concatenate([table[part.series] for table, part in zip(tables, parts, strict=True)]),
         np.concatenate([part.times for part in parts]),
         np.concatenate([part.values for part in parts]),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tweeling.domain.points import one_table
 from tweeling.domain.telemetry import Movement
 from tweeling.wire.ack import State
 from tweeling.wire.ranges import SeqSet
@@ -80,12 +81,11 @@ def concatenate(parts: Sequence[Readings]) -> Readings:
     """All rows in order, under one table of names."""
     if len(parts) == 1:
         return parts[0]
-    codes: dict[str, int] = {}
-    tables = [np.array([codes.setdefault(name, len(codes)) for name in part.names], dtype=np.int32) for part in parts]
     if not parts:
         return Readings((), np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))
+    names, tables = one_table([part.names for part in parts])
     return Readings(
-        tuple(codes),
+        names,
         np.concatenate([table[part.series] for table, part in zip(tables, parts, strict=True)]),
         np.concatenate([part.times for part in parts]),
         np.concatenate([part.values for part in parts]),

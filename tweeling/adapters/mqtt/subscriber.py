@@ -245,7 +245,7 @@ class Subscriber:
             if session.lost or len(self._waiting) >= limits.queue_messages or size >= limits.queue_bytes:
                 woken(self._wake.fileno(), left)
             else:
-                session.read(left, limit=len(self._waiting) + limits.messages)
+                session.read(left, limit=limits.messages)
                 session.flush()
 
     # ------------------------------------------------------------ what others learn
