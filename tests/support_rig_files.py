@@ -76,11 +76,12 @@ def write_hub(
     folder.mkdir(parents=True, exist_ok=True)
     configs.people(installation)
     settings: dict[str, Table] = {
-        "": {} if store_url is None else {"store": "victoriametrics", "store_url": store_url},
         "broker": {"host": broker.host, "port": broker.port, "credentials": str(broker.hub)},
         "custody": {"origin": "tweeling.local/faults"},
         "http": {"port": port},
     }
+    if store_url is not None:
+        settings["store"] = {"kind": "victoriametrics", "url": store_url}
     for name, table in (tables or {}).items():
         settings.setdefault(name, {}).update(table)
     secretfile.write(installation.config, toml(settings, WRITTEN))

@@ -88,6 +88,13 @@ class CustodySettings(Section):
     partners: Path = Field(default=Path("partners.json"), description="public keys of partners")
 
 
+class StoreSettings(Section):
+    """Where points are answered from."""
+
+    kind: Literal["duckdb", "victoriametrics", "memory"] = "duckdb"
+    url: str = Field(default="http://127.0.0.1:8428", description="where a server answers")
+
+
 class HttpSettings(Section):
     """Where screens and interfaces are served."""
 
@@ -112,10 +119,9 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(default=Path(), description="folder of journal, records and time series")
-    store: Literal["duckdb", "victoriametrics", "memory"] = "duckdb"
-    store_url: str = Field(default="http://127.0.0.1:8428", description="where VictoriaMetrics answers")
     records: SecretStr | None = Field(default=None, description="SQLAlchemy URL; records.db in `data` when absent")
     broker: BrokerSettings = BrokerSettings()
+    store: StoreSettings = StoreSettings()
     clock: ClockSettings = ClockSettings()
     ingest: IngestSettings = IngestSettings()
     ledger: LedgerSettings = LedgerSettings()

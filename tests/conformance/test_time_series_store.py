@@ -180,6 +180,21 @@ def test_a_window_becomes_one_value(store: TimeSeriesStore, aggregate: Aggregate
     assert _window(store, aggregate, end=T0 + HOUR) == {T0: value}
 
 
+def test_many_series_are_windowed_at_one_look_as_each_is_alone(store: TimeSeriesStore) -> None:
+    rows = [(name, T0 + n * 17 * MINUTE, n / 64) for name in (A, B, C) for n in range(40)]
+    store.apply(points(*rows), source="j", through=1)
+    asked, odd = [C, "H1/none/fillingLevel", A], {"start_ms": T0 + MINUTE, "end_ms": T0 + 9 * HOUR, "step_ms": HOUR}
+    for aggregate in Aggregate:
+        found = store.windows(asked, **odd, aggregate=aggregate)
+        assert list(found) == asked
+        for name in asked:
+            alone = store.window(name, **odd, aggregate=aggregate)
+            np.testing.assert_array_equal(found[name].times, alone.times)
+            np.testing.assert_allclose(found[name].values, alone.values)
+    assert not len(found["H1/none/fillingLevel"].times)
+    assert store.windows([], **odd, aggregate=Aggregate.MEAN) == {}
+
+
 @pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"])
 def test_a_day_on_which_clocks_turn_has_24_hours_utc(store: TimeSeriesStore, day: str) -> None:
     start = int(np.datetime64(day, "ms").astype(np.int64))

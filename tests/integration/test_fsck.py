@@ -150,7 +150,7 @@ def test_a_hub_that_was_killed_leaves_what_agrees(folder: Path) -> None:
 
 def test_points_in_a_server_are_compared_within_its_precision(tmp_path: Path) -> None:
     with victoria_metrics(tmp_path) as url, victoria_opener(url)() as store:
-        install(tmp_path / "hub", f'store = "victoriametrics"\nstore_url = "{url}"\n')
+        install(tmp_path / "hub", f'[store]\nkind = "victoriametrics"\nurl = "{url}"\n')
         code, checks = fsck(tmp_path / "hub")
         assert code == 0, [found(check) for check in checks.values()]
         assert "43 points compared, through batch 13 of 13" in checks["points"]["detail"]

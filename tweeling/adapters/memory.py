@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 
 import numpy as np
@@ -50,6 +50,15 @@ class MemoryStore:
     def window(self, series: str, *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate) -> Windows:
         """Aggregate [start, end) in windows aligned to multiples of step since 1970."""
         return reduce_windows(self.raw(series, start_ms=start_ms, end_ms=end_ms), step_ms, aggregate)
+
+    def windows(
+        self, series: Sequence[str], *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate
+    ) -> Mapping[str, Windows]:
+        """`window` of many series at one look."""
+        return {
+            name: self.window(name, start_ms=start_ms, end_ms=end_ms, step_ms=step_ms, aggregate=aggregate)
+            for name in series
+        }
 
     def raw(self, series: str, *, start_ms: int, end_ms: int) -> Points:
         """Every point of one series in [start, end), by time."""

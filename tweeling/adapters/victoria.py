@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import RLock
 from typing import Any, NamedTuple
@@ -108,6 +108,15 @@ class VictoriaMetricsStore:
     def window(self, series: str, *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate) -> Windows:
         """Aggregate [start, end) in windows aligned to multiples of step since 1970."""
         return reduce_windows(self.raw(series, start_ms=start_ms, end_ms=end_ms), step_ms, aggregate)
+
+    def windows(
+        self, series: Sequence[str], *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate
+    ) -> Mapping[str, Windows]:
+        """`window` of many series at one look."""
+        return {
+            name: self.window(name, start_ms=start_ms, end_ms=end_ms, step_ms=step_ms, aggregate=aggregate)
+            for name in series
+        }
 
     def raw(self, series: str, *, start_ms: int, end_ms: int) -> Points:
         """Every point of one series in [start, end), by time."""

@@ -36,7 +36,7 @@ def audited(settings: Settings, ask: Callable[[], AbstractContextManager[PointsA
     with ExitStack() as closing:
         if not closing.enter_context(at_rest(journal_path(settings))):
             yield Audited(settings, closing.enter_context(ask()), running=True)
-        elif settings.store == "memory":
+        elif settings.store.kind == "memory":
             yield Audited(settings, None, running=False)
         else:
             points = points_of(settings, read_only=True)

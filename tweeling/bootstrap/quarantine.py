@@ -33,7 +33,7 @@ def quarantine_alone(settings: Settings) -> Iterator[Quarantine]:
     try:
         before = journal.last()
         yield quarantine_of(settings, journal, on_batch=lambda: None)
-        if journal.last() > before and settings.store != "memory":
+        if journal.last() > before and settings.store.kind != "memory":
             with stores(settings) as (points, _, facts):
                 Projector(journal, points, facts).drain()
     finally:

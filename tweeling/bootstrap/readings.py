@@ -152,13 +152,13 @@ def records_url(settings: Settings) -> str:
 
 def points_of(settings: Settings, *, read_only: bool = False) -> TimeSeriesStore:
     """Open the time-series store."""
-    match settings.store:
+    match settings.store.kind:
         case "duckdb":
             return DuckDBStore(settings.data / "points.duckdb", read_only=read_only)
         case "victoriametrics":
             from tweeling.adapters.victoria import VictoriaMetricsStore
 
-            return VictoriaMetricsStore(settings.store_url)
+            return VictoriaMetricsStore(settings.store.url)
         case "memory":
             return MemoryStore()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -11,37 +10,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from typer.exceptions import TyperException
 
 from tweeling import __version__
 from tweeling.cli.bench import commands as bench
+from tweeling.cli.commands import quarantine, trust
+from tweeling.cli.commands.options import DATA, TRUST, AsJson, DataFolder, TrustStore, out
+from tweeling.cli.logs import log_to_stderr
 from tweeling.cli.signals import stop_on_signals
 from tweeling.errors import ConfigError, TweelingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-quarantine_app = typer.Typer(no_args_is_help=True, help="Messages without meaning, kept as they came.")
-trust_app = typer.Typer(no_args_is_help=True, help="The logs that you trust, pinned by fingerprint.")
-app.add_typer(trust_app, name="trust")
-app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(trust.app, name="trust")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(bench.app, name="bench")
-
-out = Console(highlight=False, soft_wrap=True)
-
-DataFolder = Annotated[Path, typer.Option("--data", envvar="TWEELING_HOME", help="The installation's folder.")]
-TrustStore = Annotated[
-    Path, typer.Option("--trust-store", envvar="TWEELING_TRUST", help="The folder of pinned trust files.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
 def _port(purpose: str) -> Any:
     return typer.Option(help=f"{purpose}; 0 takes any free port.", min=0, max=65535)
-
-
-_DATA = Path("tweeling-data")
-_TRUST = Path("~/.config/tweeling/trust")
 
 
 def run() -> int:
@@ -75,7 +62,7 @@ def _top(
 
 @app.command()
 def demo(
-    data: DataFolder = _DATA,
+    data: DataFolder = DATA,
     port: Annotated[int, _port("Where the dashboard listens")] = 8050,
     mqtt_port: Annotated[int, _port("Where the broker listens")] = 18830,
     chain_port: Annotated[int, _port("Where the development chain listens")] = 18545,
@@ -111,16 +98,16 @@ def demo(
 
 
 @app.command()
-def up(config: Annotated[Path, typer.Argument(help="The hub's settings.")] = _DATA / "tweeling.toml") -> None:
+def up(config: Annotated[Path, typer.Argument(help="The hub's settings.")] = DATA / "tweeling.toml") -> None:
     """Run a hub until it is told to stop."""
     from tweeling.cli.up import serve_hub
 
-    _log_to_stderr()
+    log_to_stderr()
     raise typer.Exit(serve_hub(config, stop_on_signals()))
 
 
 @app.command()
-def status(data: DataFolder = _DATA, as_json: AsJson = False) -> None:
+def status(data: DataFolder = DATA, as_json: AsJson = False) -> None:
     """Show how a running hub is, in one screen."""
     from tweeling.cli.client import HubClient
     from tweeling.verify.plain import plain
@@ -144,7 +131,7 @@ def status(data: DataFolder = _DATA, as_json: AsJson = False) -> None:
 def receipt(
     event: Annotated[str, typer.Argument(help="An event's id, or `latest` for the newest anchored one.")],
     target: Annotated[Path | None, typer.Option("--out", "-o", help="The file to write; its id names it else.")] = None,
-    data: DataFolder = _DATA,
+    data: DataFolder = DATA,
 ) -> None:
     """Write the receipt of a custody event, for a partner to verify elsewhere."""
     from tweeling.cli.client import HubClient
@@ -163,7 +150,7 @@ def receipt(
 
 @app.command()
 def events(
-    data: DataFolder = _DATA,
+    data: DataFolder = DATA,
     limit: Annotated[int, typer.Option(min=1, max=500, help="How many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -183,7 +170,7 @@ def events(
 
 
 @app.command("fsck")
-def check_files(data: DataFolder = _DATA, as_json: AsJson = False) -> None:
+def check_files(data: DataFolder = DATA, as_json: AsJson = False) -> None:
     """Re-derive ranges, totals, points and roots from what is kept; exit 0 all agrees, 3 something does not."""
     from tweeling.cli.fsck import run_fsck
 
@@ -193,7 +180,7 @@ def check_files(data: DataFolder = _DATA, as_json: AsJson = False) -> None:
 @app.command()
 def verify(
     files: Annotated[list[Path], typer.Argument(help="Receipts.")],
-    trust_store: TrustStore = _TRUST,
+    trust_store: TrustStore = TRUST,
     rpc: Annotated[str | None, typer.Option(help="Also ask a node of the chain for the anchor.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -203,93 +190,11 @@ def verify(
     raise typer.Exit(verify_files(files, trust_store.expanduser(), rpc, as_json=as_json, out=out))
 
 
-Reason = Annotated[str, typer.Option(help="Only those whose reason contains this.")]
-Topic = Annotated[str, typer.Option(help="Only those whose topic contains this.")]
-
-
-@quarantine_app.command("list")
-def quarantine_list(
-    data: DataFolder = _DATA,
-    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
-    before: Annotated[int | None, typer.Option(min=1, help="Only those with a smaller id.")] = None,
-    reason: Reason = "",
-    topic: Topic = "",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-) -> None:
-    """List messages in quarantine, the newest first: id, when, topic, size, reason."""
-    from tweeling.cli.quarantine import list_messages
-    from tweeling.services.quarantine import Words
-
-    list_messages(data, limit=limit, before=before, words=Words(reason, topic), as_json=as_json, out=out)
-
-
-@quarantine_app.command("show")
-def quarantine_show(
-    message: Annotated[int, typer.Argument(min=1, metavar="ID", help="As `tweeling quarantine list` shows it.")],
-    data: DataFolder = _DATA,
-    as_json: AsJson = False,
-) -> None:
-    """Show a message in quarantine with its bytes; in JSON these are base64."""
-    from tweeling.cli.quarantine import show_message
-
-    show_message(data, message, as_json=as_json, out=out)
-
-
-@quarantine_app.command("replay")
-def quarantine_replay(
-    messages: Annotated[list[int] | None, typer.Argument(min=1, metavar="[ID]...", help="Which.")] = None,
-    data: DataFolder = _DATA,
-    every: Annotated[bool, typer.Option("--all", help="Every message.")] = False,
-    reason: Reason = "",
-    topic: Topic = "",
-    as_json: AsJson = False,
-) -> None:
-    """Read messages in quarantine again, after a fix; what they mean now is committed, once."""
-    from tweeling.cli.quarantine import replay_messages
-    from tweeling.services.quarantine import Words
-
-    words = Words(reason, topic)
-    replay_messages(data, messages or [], every=every, words=words, as_json=as_json, out=out)
-
-
-@trust_app.command("add")
-def trust_add(
-    file: Annotated[Path, typer.Argument(help="A trust file that you got from somebody you believe.")],
-    fingerprint: Annotated[str | None, typer.Option(help="What its operator told you; nothing else is taken.")] = None,
-    trust_store: TrustStore = _TRUST,
-) -> None:
-    """Pin a log by its trust file."""
-    from tweeling.cli.verifying import add_trust
-
-    out.print(add_trust(file, trust_store.expanduser(), fingerprint))
-
-
-@trust_app.command("remove")
-def trust_remove(
-    fingerprint: Annotated[str, typer.Argument(help="As `tweeling trust list` shows it.")],
-    trust_store: TrustStore = _TRUST,
-) -> None:
-    """Trust a log no longer."""
-    from tweeling.verify import TrustStore as Store
-
-    Store(trust_store.expanduser()).remove(fingerprint)
-    out.print(f"no longer trusted: {fingerprint}", markup=False)
-
-
-@trust_app.command("list")
-def trust_list(trust_store: TrustStore = _TRUST) -> None:
-    """List the logs that are pinned."""
-    from tweeling.cli.verifying import list_trust
-
-    for line in list_trust(trust_store.expanduser()):
-        out.print(line)
-
-
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def replay(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A recording (CSV).")],
-    data: DataFolder = _DATA,
+    data: DataFolder = DATA,
 ) -> None:
     """Replay a recording into a running demo; further options are those of `tweeling-edge replay`."""
     from tweeling.cli.installation import RECORDER, Installation
@@ -302,11 +207,11 @@ def replay(
 
 
 @app.command("demo-partners", hidden=True)
-def demo_partners(data: DataFolder = _DATA) -> None:
+def demo_partners(data: DataFolder = DATA) -> None:
     """Play the demo's partners (started by `tweeling demo`)."""
     from tweeling.cli.partners import run_partners
 
-    _log_to_stderr()
+    log_to_stderr()
     run_partners(data, stop_on_signals())
 
 
@@ -317,7 +222,7 @@ def bench_part(
     profile: Annotated[bool, typer.Option("--profile")] = False,
 ) -> None:
     """Be measured (started by `tweeling bench`)."""
-    _log_to_stderr()
+    log_to_stderr()
     bench.part(what, folder, profile=profile)
 
 
@@ -332,23 +237,3 @@ def seconds(text: str) -> float:
     if not 0 < value < float("inf"):
         raise ConfigError(f"{text!r} is no time", field="--for", remedy="Write 90s, 5m or 2h")
     return value
-
-
-class _Events(logging.Formatter):
-    """An event and its fields on one line."""
-
-    _KNOWN = frozenset(vars(logging.makeLogRecord({})))
-
-    def format(self, record: logging.LogRecord) -> str:
-        extra = {key: value for key, value in vars(record).items() if key not in self._KNOWN and key != "message"}
-        fields = "".join(f" {key}={value!r}" for key, value in extra.items())
-        line = f"{self.formatTime(record)} {record.levelname.lower()} {record.getMessage()}{fields}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Events())
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for noisy in ("httpx", "urllib3", "web3", "uvicorn.error"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)

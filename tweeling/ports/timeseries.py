@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -67,6 +67,12 @@ class TimeSeriesStore(Protocol):
 
     def window(self, series: str, *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate) -> Windows:
         """Aggregate [start, end) in windows aligned to multiples of step since 1970."""
+        ...
+
+    def windows(
+        self, series: Sequence[str], *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate
+    ) -> Mapping[str, Windows]:
+        """`window` of many series at one look; every series asked for has its windows, if only none."""
         ...
 
     def raw(self, series: str, *, start_ms: int, end_ms: int) -> Points:

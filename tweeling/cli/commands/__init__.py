@@ -1,0 +1,1 @@
+"""Groups of commands: each parses, calls one service and prints."""
