@@ -17,8 +17,9 @@ from tweeling_edge import config as configuration
 from tweeling_edge import logs, outbox_file, outbox_store
 from tweeling_edge.bench import commands as bench_commands
 from tweeling_edge.clock import system_ms
-from tweeling_edge.config import ReplaySettings
+from tweeling_edge.drivers.table import ReplaySettings
 from tweeling_edge.outbox_store import Quota
+from tweeling_edge.settings import validated
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -190,7 +191,7 @@ def _replay_settings(arguments: argparse.Namespace) -> ReplaySettings:
         "times": arguments.times,
         "sensors": tuple(filter(None, (name.strip() for name in arguments.sensors.split(",")))),
     }
-    return configuration.validated(ReplaySettings, raw, source="replay", base=Path.cwd())
+    return validated(ReplaySettings, raw, source="replay", base=Path.cwd())
 
 
 def _say(line: str) -> None:

@@ -24,8 +24,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from tweeling.errors import ConfigError
 from tweeling.wire.topics import Channel, Topic
 from tweeling_edge.backoff import BAD_VERSION, DENIALS, NOT_AUTHORISED, Backoff
-from tweeling_edge.config import Broker, Credentials, Tls
+from tweeling_edge.config import Broker, Tls
 from tweeling_edge.line import Line
+from tweeling_edge.settings import Credentials
 
 log = logging.getLogger("tweeling_edge.broker")
 

@@ -19,11 +19,10 @@ from tweeling.errors import ConfigError, TweelingError, WireError
 from tweeling.wire.ack import Ack, State
 from tweeling.wire.ranges import SeqSet
 from tweeling.wire.topics import Channel
-from tweeling_edge import config as configuration
 from tweeling_edge.agent import Agent
 from tweeling_edge.clock import Clock, system_ms
-from tweeling_edge.config import Config, DriverSettings, ReplaySettings, SimulateSettings
-from tweeling_edge.drivers import Driver
+from tweeling_edge.config import Config
+from tweeling_edge.drivers import Driver, Site, registry
 from tweeling_edge.events import (
     Acked,
     Command,
@@ -50,6 +49,7 @@ from tweeling_edge.outbox import Outbox
 from tweeling_edge.outbox_store import Quota
 from tweeling_edge.publisher import Arrived, Confirmed, Declined, LineBroken, LineDown, LineEvent, LineUp, Publisher
 from tweeling_edge.sample import Bodies, pack
+from tweeling_edge.settings import DriverSettings, credentials
 
 log = logging.getLogger("tweeling_edge.agent")
 
@@ -72,10 +72,11 @@ class Runtime:
     def __init__(self, config: Config, drivers: Sequence[DriverSettings | Driver] | None = None) -> None:
         """Open what the configuration names; `drivers` take the place of its own. Raises ConfigError."""
         self._config = config
-        who = configuration.credentials(config.broker.credentials) if config.broker.credentials else None
+        who = credentials(config.broker.credentials) if config.broker.credentials else None
         self.clock = Clock() if config.clock is None else Clock(**config.clock.model_dump())
         chosen = config.drivers if drivers is None else drivers
-        self.drivers = [_driver(each, config.hub, self.clock) for each in chosen]
+        site = Site(config.hub, config.node, self.clock)
+        self.drivers = [registry.driver(each, site) if isinstance(each, DriverSettings) else each for each in chosen]
         names = [driver.name for driver in self.drivers]
         if len(set(names)) != len(names):
             raise ConfigError("two drivers are the same", field="drivers", remedy="Remove one")
@@ -306,19 +307,6 @@ class Runtime:
             queued=self.agent.queued,
             alarm=self.outbox.alarm[:200],
         ).encode()
-
-
-def _driver(given: DriverSettings | Driver, hub: str, clock: Clock) -> Driver:
-    # Each driver loads what it needs, and only where it is used.
-    if isinstance(given, ReplaySettings):
-        from tweeling_edge.drivers.replay import Replay
-
-        return Replay(given, clock)
-    if isinstance(given, SimulateSettings):
-        from tweeling_edge.drivers.simulate import Simulate
-
-        return Simulate(given, hub, clock)
-    return given
 
 
 def _reads(commands: Sequence[Publish]) -> Iterator[Sequence[Publish]]:

@@ -7,17 +7,66 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
-from typing import BinaryIO, NamedTuple
-from zoneinfo import ZoneInfo
+from pathlib import Path
+from typing import BinaryIO, Literal, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, field_validator, model_validator
 
 from tweeling.errors import ConfigError
-from tweeling_edge.config import ReplaySettings
+from tweeling_edge.settings import DriverSettings, Section, beside
 
 _SENSOR = re.compile(r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$")
 _NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
 _EARLIEST_MS = 2**28 * 1000  # SenML reads a time below 2^28 s as relative
 _LATEST_MS = 253_402_300_800_000
 _MAX_LINE = 65_536
+
+
+class Columns(Section):
+    """Which columns of the file hold what; a unit column is optional."""
+
+    sensor: str = Field("sensor", min_length=1, description="the column that names the sensor")
+    time: str = Field("time", min_length=1, description="the column that holds the time")
+    value: str = Field("value", min_length=1, description="the column that holds the value")
+    unit: str | None = Field(None, description="the column that holds the unit, if there is one")
+
+
+class ReplaySettings(DriverSettings):
+    """Plays a recorded series (CSV)."""
+
+    kind: Literal["replay"] = "replay"
+    file: Path = Field(description="a CSV file with a header line")
+    columns: Columns = Field(Columns(), description="a table: sensor, time, value and perhaps unit = column names")
+    unit: str = Field("", max_length=16, description="the SenML unit of every value without one, such as % or /")
+    attribute: str = Field(
+        "fillingLevel", pattern=r"^[A-Za-z][A-Za-z0-9:._-]{0,63}$", description="what is measured, such as fillingLevel"
+    )
+    zone: str = Field("UTC", description="the time zone of times without one, such as Europe/Amsterdam")
+    speed: float | Literal["max"] = Field("max", description='a factor above 0, or "max": as fast as acknowledged')
+    times: Literal["historical", "live"] = Field(
+        "historical", description="historical (keep the recorded times) or live (as if it happened now)"
+    )
+    sensors: tuple[str, ...] = Field((), description="the sensors to play; none means all")
+
+    _resolve = field_validator("file")(beside)
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError) as exc:
+            raise ValueError(f"no time zone {zone!r}") from exc
+        return zone
+
+    @model_validator(mode="after")
+    def _speed_makes_sense(self) -> ReplaySettings:
+        if self.speed == "max" and self.times == "live":
+            raise ValueError('as live, a speed of "max" would put every reading at one moment')
+        if self.speed != "max" and self.speed <= 0:
+            raise ValueError("a speed is above 0")
+        return self
 
 
 class Good(NamedTuple):
