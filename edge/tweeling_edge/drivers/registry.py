@@ -17,6 +17,7 @@ GROUP = "tweeling.drivers"
 """The entry points by which other packages bring drivers: `kind = "package.module:Class"`."""
 
 _OURS = {
+    "http-poll": "tweeling_edge.drivers.http_poll:HttpPoll",
     "replay": "tweeling_edge.drivers.replay:Replay",
     "simulate": "tweeling_edge.drivers.simulate:Simulate",
 }
