@@ -101,6 +101,11 @@ def test_a_lost_device_is_told_once_and_asked_again_at_the_next_moment(caplog: p
     assert events == ["driver.lost", "driver.back", "driver.lost", "driver.back"]
 
 
+def test_a_driver_that_says_nothing_of_a_sensor_is_no_reading(caplog: pytest.LogCaptureFixture) -> None:
+    assert told(lambda: [Look("a/level"), B]) == told(lambda: [B])
+    assert caplog.records[0].reason == "says no value"  # type: ignore[attr-defined]  # an extra
+
+
 def test_what_came_before_the_device_went_silent_is_kept() -> None:
     def half() -> Iterable[Look]:
         yield A

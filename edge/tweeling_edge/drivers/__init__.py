@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from tweeling_edge.clock import Clock
@@ -16,11 +16,13 @@ class Batch:
     """Samples that follow one another, and where the driver goes on after them.
 
     live: wanted at once; others are recorded ones, of which only so many wait at a time.
+    unread: what came and had no meaning, counted by reason; kept with the samples.
     """
 
     samples: tuple[Sample, ...]
     cursor: str | None = None
     live: bool = True
+    unread: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

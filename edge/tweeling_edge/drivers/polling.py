@@ -6,14 +6,12 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from pydantic import Field
 
-from tweeling.errors import InvariantError, UnavailableError
+from tweeling.errors import UnavailableError
 from tweeling.wire.senml import Resolved
 from tweeling_edge.drivers import Batch, Look, Site
-from tweeling_edge.sample import Sample
 from tweeling_edge.settings import DriverSettings
 
 log = logging.getLogger("tweeling_edge.drivers")
@@ -54,7 +52,7 @@ class Polled(ABC):
         self._clock = site.clock
         self._down = False
         self._lost: set[str] = set()
-        self._told: dict[str, tuple[int | None, float | None]] = {}
+        self._told: dict[str, Resolved] = {}
 
     @abstractmethod
     def look(self) -> Iterable[Look]:
@@ -64,18 +62,19 @@ class Polled(ABC):
         """Yield what each look brought, until stop is set."""
         cadence = Cadence(self._every_ms, self._clock.passed_ms())
         while not stop.is_set():
-            if news := [look for look in self._seen() if self._is_news(look)]:
-                yield Batch(tuple(_sample(look) for look in news))
-                self._told.update({look.sensor: (look.time_ms, look.value) for look in news})  # durable now
+            if news := [record for record in self._seen() if self._told.get(record.name) != record]:
+                yield Batch(tuple((record,) for record in news))
+                self._told.update({record.name: record for record in news})  # durable now
             self._clock.wait(cadence.wait(self._clock.passed_ms()), stop)
 
-    def _seen(self) -> Iterator[Look]:
-        """What each sensor says that says something; a device without a time of its own says it now."""
+    def _seen(self) -> Iterator[Resolved]:
+        """What each sensor says that says something."""
         try:
             for look in self.look():
-                self._note(look)
-                if not look.wrong:
-                    yield look if look.time_ms is not None else replace(look, time_ms=self._clock.now_ms())
+                record = self._record(look)
+                self._note(look, look.wrong or ("says no value" if record is None else ""))
+                if record is not None:
+                    yield record
         except (OSError, UnavailableError) as exc:
             if not self._down:
                 log.warning("driver.lost", extra={"driver": self.name, "reason": str(exc)})
@@ -85,20 +84,17 @@ class Polled(ABC):
             log.info("driver.back", extra={"driver": self.name})
         self._down = False
 
-    def _is_news(self, look: Look) -> bool:
-        return self._told.get(look.sensor) != (look.time_ms, look.value)
+    def _record(self, look: Look) -> Resolved | None:
+        if look.wrong or look.value is None:
+            return None
+        time_ms = self._clock.now_ms() if look.time_ms is None else look.time_ms  # a device without a clock says it now
+        return Resolved(look.sensor, time_ms, look.value, look.unit, None)
 
-    def _note(self, look: Look) -> None:
-        if look.wrong and look.sensor not in self._lost:
+    def _note(self, look: Look, wrong: str) -> None:
+        if wrong and look.sensor not in self._lost:
             self._lost.add(look.sensor)
             said = {"said": look.raw} if look.raw else {}
-            log.warning("sensor.lost", extra={"driver": self.name, "sensor": look.sensor, "reason": look.wrong, **said})
-        elif not look.wrong and look.sensor in self._lost:
+            log.warning("sensor.lost", extra={"driver": self.name, "sensor": look.sensor, "reason": wrong, **said})
+        elif not wrong and look.sensor in self._lost:
             self._lost.discard(look.sensor)
             log.info("sensor.back", extra={"driver": self.name, "sensor": look.sensor})
-
-
-def _sample(look: Look) -> Sample:
-    if look.value is None or look.time_ms is None:
-        raise InvariantError("says neither a value nor what is wrong", field=look.sensor)
-    return (Resolved(look.sensor, look.time_ms, look.value, look.unit, None),)

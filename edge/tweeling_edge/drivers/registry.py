@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ GROUP = "tweeling.drivers"
 
 _OURS = {
     "http-poll": "tweeling_edge.drivers.http_poll:HttpPoll",
+    "mqtt-in": "tweeling_edge.drivers.mqtt_in:MqttIn",
     "replay": "tweeling_edge.drivers.replay:Replay",
     "simulate": "tweeling_edge.drivers.simulate:Simulate",
 }
@@ -54,9 +55,16 @@ def settings(table: object, *, source: str, base: Path, field: str) -> DriverSet
     return validated(model, table, source=source, base=base, field=field)
 
 
-def driver(settings: DriverSettings, site: Site) -> Driver:
-    """Make a driver, or raise ConfigError."""
-    made: Driver = find(settings.kind)(settings, site)
+def drivers(chosen: Iterable[DriverSettings | Driver], site: Site) -> list[Driver]:
+    """Make drivers of settings, or raise ConfigError."""
+    made: list[Driver] = [find(each.kind)(each, site) if isinstance(each, DriverSettings) else each for each in chosen]
+    names = [each.name for each in made]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(
+            f"two drivers are the same, {twice[0]}",
+            field="drivers",
+            remedy="Remove one; or give each a `name`, where they are two",
+        )
     return made
 
 

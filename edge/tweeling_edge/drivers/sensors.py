@@ -104,6 +104,6 @@ def _finite(value: float) -> bool:
 
 
 def _shown(said: object) -> str:
-    text = str(said)
+    text = str(said).strip()
     text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
     return "".join(char if char.isprintable() else "?" for char in text)
