@@ -15,7 +15,7 @@ from random import Random
 from typing import Self, assert_never
 
 from tweeling import __version__
-from tweeling.errors import ConfigError, TweelingError, WireError
+from tweeling.errors import TweelingError, WireError
 from tweeling.wire.ack import Ack, State
 from tweeling.wire.ranges import SeqSet
 from tweeling.wire.topics import Channel
@@ -75,11 +75,7 @@ class Runtime:
         who = credentials(config.broker.credentials) if config.broker.credentials else None
         self.clock = Clock() if config.clock is None else Clock(**config.clock.model_dump())
         chosen = config.drivers if drivers is None else drivers
-        site = Site(config.hub, config.node, self.clock)
-        self.drivers = [registry.driver(each, site) if isinstance(each, DriverSettings) else each for each in chosen]
-        names = [driver.name for driver in self.drivers]
-        if len(set(names)) != len(names):
-            raise ConfigError("two drivers are the same", field="drivers", remedy="Remove one")
+        self.drivers = registry.drivers(chosen, Site(config.hub, config.node, self.clock))
         self._incoming: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
         self._stop = threading.Event()
         self.outbox = Outbox(
@@ -113,6 +109,7 @@ class Runtime:
             self.outbox.close()
             raise
         self._messages: dict[int, int] = {}  # paho's mid -> the agent's message
+        self._counted: dict[str, int] = {}  # of what was sent, as the outbox knows it
         self._declined = False
         self._refused = Seldom(log, "readings.refused", "readings")
         self._unreadable = Seldom(log, "ack.unreadable", "acks")
@@ -145,6 +142,7 @@ class Runtime:
             if time.monotonic() >= state_at:
                 state_at = time.monotonic() + STATE_EVERY_S
                 self._publisher.announce()
+                self._keep_counts()
         if self._failure is not None:
             raise TweelingError(self._failure)
         self._wind_down()
@@ -158,9 +156,18 @@ class Runtime:
         """Stop drivers, say goodbye, let go of the outbox; what is durable stays."""
         self._end_drivers()
         self._publisher.stop()
+        self._keep_counts()
         self.outbox.close()
         counts = self.agent.counters
         log.info("agent.stopped", extra={"queued": self.agent.queued, "sent": counts.sent, "repeated": counts.repeated})
+
+    def _keep_counts(self) -> None:
+        """Leave in the outbox what `status` cannot see there: how much was sent, and sent again."""
+        counts = self.agent.counters
+        for what, count in (("sent", counts.sent), ("repeated", counts.repeated)):
+            if news := count - self._counted.get(what, 0):
+                self.outbox.count(what, news)
+                self._counted[what] = count
 
     def _end_drivers(self) -> None:
         self._stop.set()
