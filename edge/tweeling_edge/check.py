@@ -101,7 +101,7 @@ def broker(config: Config) -> Iterator[Row]:
             yield _of_broker(
                 "hub",
                 wrong=f"no answer within {_HUB_S:g} s",
-                remedy=f"It may be down (readings wait); or the broker lets it not hear {up}, or us not {ack}",
+                remedy=f"It may be down (readings wait); or the broker keeps {up} from it, or {ack} from this node",
             )
 
 

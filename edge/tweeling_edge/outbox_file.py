@@ -37,7 +37,9 @@ _UPGRADES = (
     # 2: what became of things, counted since the file was made; and what came in, by spans of ten minutes
     """
 CREATE TABLE tally (what TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (what, reason));
-CREATE TABLE inflow (start_ms INTEGER PRIMARY KEY, samples INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE TABLE inflow (
+  start_ms INTEGER PRIMARY KEY, since_ms INTEGER NOT NULL, samples INTEGER NOT NULL, bytes INTEGER NOT NULL
+);
 PRAGMA user_version = 2;
 """,
 )

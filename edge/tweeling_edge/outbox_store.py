@@ -73,6 +73,11 @@ class Inflow(NamedTuple):
     size: int
     during_ms: int
 
+    @property
+    def per_hour(self) -> float | None:
+        """Samples an hour; None while too little is known to tell."""
+        return None if self.during_ms < MEASURED_MS else self.samples * 3_600_000 / self.during_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Stats:
@@ -97,13 +102,10 @@ class Stats:
 
         None while too little has come in to tell.
         """
-        if self.inflow is None or self.inflow.during_ms < MEASURED_MS:
+        if self.inflow is None or (per_hour := self.inflow.per_hour) is None:
             return None
-        room = min(
-            max(min(quota.max_bytes - self.size, disk_free), 0) / self.inflow.size,
-            max(quota.max_rows - self.queued, 0) / self.inflow.samples,
-        )
-        return round(room * self.inflow.during_ms / 3_600_000, 2)
+        room = max(min(quota.max_bytes - self.size, disk_free), 0) * self.inflow.samples / self.inflow.size
+        return round(min(room, max(quota.max_rows - self.queued, 0)) / per_hour, 2)
 
 
 class Writer:
@@ -289,9 +291,9 @@ class Writer:
             samples, size, now_ms = self._came
             start_ms = now_ms - now_ms % SPAN_MS
             self._db.execute(
-                "INSERT INTO inflow VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET samples = samples + excluded.samples, "
-                "bytes = bytes + excluded.bytes",
-                (start_ms, samples, size),
+                "INSERT INTO inflow VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
+                "SET samples = samples + excluded.samples, bytes = bytes + excluded.bytes",
+                (start_ms, now_ms, samples, size),
             )
             if start_ms != self._span_ms:
                 self._span_ms = start_ms
@@ -374,11 +376,11 @@ def stats(connection: sqlite3.Connection, now_ms: int) -> Stats:
 
 
 def _inflow(connection: sqlite3.Connection, now_ms: int) -> Inflow | None:
-    first, last, samples, size = connection.execute(
-        "SELECT min(start_ms), max(start_ms), sum(samples), sum(bytes) FROM inflow"
+    since, last, samples, size = connection.execute(
+        "SELECT min(since_ms), max(start_ms), sum(samples), sum(bytes) FROM inflow"
     ).fetchone()
     # Of an agent that has stopped, the time since is no time in which nothing came.
-    return Inflow(samples, size, min(max(now_ms, last), last + SPAN_MS) - first) if samples else None
+    return Inflow(samples, size, min(max(now_ms, last), last + SPAN_MS) - since) if samples else None
 
 
 def sources(connection: sqlite3.Connection) -> dict[str, Source]:

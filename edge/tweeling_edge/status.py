@@ -54,7 +54,7 @@ def _counts(stats: Stats, quota: Quota, *, disk_free: int, now_ms: int) -> dict[
         "quota_used": round(stats.used(quota), 4),
         "disk_free_mb": disk_free >> 20,
         "oldest_unsent_s": None if stats.oldest_ms is None else max(0.0, round((now_ms - stats.oldest_ms) / 1000, 1)),
-        "inflow_per_hour": None if inflow is None else round(inflow.samples * 3_600_000 / max(inflow.during_ms, 1)),
+        "inflow_per_hour": inflow and inflow.per_hour and round(inflow.per_hour),
         "hours_left": stats.hours_left(quota, disk_free),
         "sent": sum(stats.tallies.get("sent", {}).values()),
         "repeated": sum(stats.tallies.get("repeated", {}).values()),
@@ -79,7 +79,7 @@ def as_text(answer: dict[str, Any]) -> Iterator[str]:
         return
     oldest, left = answer["oldest_unsent_s"], answer["hours_left"]
     waits = "" if oldest is None else f"; the oldest waits for {_span(oldest)}"
-    yield line("queued", f"{answer['queued']}, weighings among them {answer['queued_weighings']}{waits}")
+    yield line("queued", f"{answer['queued']}, of these {answer['queued_weighings']} weighings{waits}")
     room = "unknown, too little came in lately" if left is None else f"{_span(left * 3600)} if no hub answers"
     yield line("room", f"{room}; quota {answer['quota_used']:.1%} used, disk {answer['disk_free_mb']} MB free")
     yield line("sent", f"{answer['sent']} (once a minute), of these again {answer['repeated']}")
