@@ -6,11 +6,12 @@ import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 
 from tweeling.errors import ConfigError, TweelingError, UnavailableError, WireError
 from tweeling.wire.ack import Ack
@@ -137,26 +138,23 @@ def as_json(rows: Iterable[Row]) -> list[dict[str, object]]:
     ]
 
 
-def as_text(rows: Sequence[Row]) -> Iterator[str]:
+def as_text(rows: Iterable[Row]) -> Iterator[str]:
     """Rows as a person reads them: a part, and below it what it says; what is wrong stands out, with its remedy."""
-    cells = {row: _cells(row.look) for row in rows if row.ok}
-    widths = [max((len(line[at]) for line in cells.values()), default=0) for at in range(4)]
-    part = None
-    for row in rows:
-        if row.part != part:
-            part = row.part
-            yield _printable(part)
-        if row.ok:
-            yield (
-                "  ok     "
-                + "  ".join(cell.ljust(width) for cell, width in zip(cells[row], widths, strict=True)).rstrip()
-            )
-        else:
-            yield _printable(f"  WRONG  {row.look.sensor}{': ' if row.look.sensor else ''}{row.look.wrong}")
-            if row.look.raw:
-                yield _printable(f"         it says: {row.look.raw}")
-            if row.look.remedy:
-                yield _printable(f"         {row.look.remedy}")
+    for part, together in groupby(rows, key=lambda row: row.part):
+        looks = [row.look for row in together]
+        yield _printable(part)
+        good = [_cells(look) for look in looks if not look.wrong]
+        widths = [max(map(len, column)) for column in zip(*good, strict=True)]
+        for look in looks:
+            if not look.wrong:
+                cells = (cell.ljust(width) for cell, width in zip(_cells(look), widths, strict=True))
+                yield f"  ok     {'  '.join(cells)}".rstrip()
+                continue
+            yield _printable(f"  WRONG  {look.sensor}{': ' if look.sensor else ''}{look.wrong}")
+            if look.raw:
+                yield _printable(f"         it says: {look.raw}")
+            if look.remedy:
+                yield _printable(f"         {look.remedy}")
 
 
 def _cells(look: Look) -> tuple[str, str, str, str]:

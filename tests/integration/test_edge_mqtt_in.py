@@ -13,6 +13,7 @@ from support_tls import authority, server_pair
 
 from tweeling.errors import UnavailableError
 from tweeling.wire.senml import Resolved
+from tweeling_edge.bench.memory import GOAL_MB
 from tweeling_edge.clock import Clock
 from tweeling_edge.drivers import Look, Site
 from tweeling_edge.drivers.mqtt_in import MqttIn, MqttInSettings
@@ -80,6 +81,7 @@ def test_messages_of_a_local_broker_become_readings_that_the_hub_commits(tmp_pat
             client.published("shop/H1-A/level", b"42")
             client.published("shop/H1-A/state", json.dumps({"t": 21.5, "at": 1_772_362_800}).encode())
             hub.wait(lambda: len(hub.readings) == 2, "both readings")
+            assert agent.peak_mb() <= GOAL_MB
             assert agent.terminate() == 0
     by_name = {name: (at, value, unit) for name, at, value, unit in hub.readings}
     assert by_name["H1-A/fillingLevel"][1:] == (0.42, "/")
@@ -195,10 +197,11 @@ def test_a_broker_that_goes_and_comes_back_is_told_once_each(tmp_path: Path) -> 
             local.server.kill()
             assert "closed the connection" in agent.wait_line("driver.lost")
             local.server.start()
-            agent.wait_line("driver.back")
+            until(lambda: sum("driver.connected" in line for line in agent.lines) == 2, "it is connected again")
             with Client(local, local.hub()) as client:
                 client.published("shop/H1-A/level", b"5")
             until(lambda: len(kept(tmp_path)) == 1, "the reading after it")
+            agent.wait_line("driver.back")
             assert agent.terminate() == 0
     assert sum("driver.lost" in line for line in agent.lines) == 1
     assert not any("Traceback" in line for line in agent.lines)
@@ -278,3 +281,20 @@ def test_a_local_broker_is_verified_and_a_missing_authority_stops_the_agent_at_o
             assert agent.terminate() == 0
     finally:
         server.stop()
+
+
+def test_two_agents_of_one_name_throw_each_other_out_ever_more_rarely_and_lose_nothing(tmp_path: Path) -> None:
+    with mosquitto_broker(tmp_path / "local") as local, Client(local, local.hub()) as client:
+        folders = [tmp_path / "one", tmp_path / "two"]
+        configs = []
+        for folder in folders:
+            folder.mkdir()
+            configs.append(write_config(folder, broker=None, extra=driver(local, more='client_id = "same"')))
+        with Process("run", configs[0]) as one, Process("run", configs[1]) as two:
+            one.wait_line("driver.lost")
+            two.wait_line("driver.lost")
+            say(client, "H1-A", range(100))
+            until(lambda: {each.value for folder in folders for each in kept(folder)} == set(range(100)), "all of it")
+            assert one.terminate() == two.terminate() == 0
+        for agent in (one, two):
+            assert sum("driver.lost" in line for line in agent.lines) <= 3

@@ -24,6 +24,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tweeling.errors import UnavailableError
 from tweeling.wire.senml import Resolved, is_name
+from tweeling_edge.backoff import STEADY_S
 from tweeling_edge.config import Broker
 from tweeling_edge.drivers import Batch, Look, Site, jsonpath
 from tweeling_edge.drivers.jsonpath import JsonPath
@@ -143,15 +144,18 @@ class MqttIn:
         with closing(session):
             self._session = session
             log.info("driver.connected", extra={"driver": self.name, "mqtt": session.protocol})
-            yield Batch(())  # it is there, or there again
+            seconds = STEADY_S
             while not stop.is_set():
-                session.serve(lambda: session.inbox or stop.is_set())
+                session.serve(lambda: session.inbox or stop.is_set(), seconds=seconds)
                 if session.inbox:
                     messages, session.inbox = session.inbox, []
                     yield self._batch(messages)
                     session.acknowledge(messages)
                 elif session.over:
                     raise session.unavailable()
+                elif not stop.is_set():
+                    yield Batch(())  # it is back, whether something comes or not; one that ends at once is not
+                    seconds = float("inf")
 
     def look(self) -> Iterator[Look]:
         """Show the first message of each sensor that comes while patience lasts, and each rule that hears nothing."""
