@@ -109,7 +109,7 @@ def broker(config: Config) -> Iterator[Row]:
 def _answered(session: Session, epoch: str) -> bool:
     for message in session.inbox:
         try:
-            if Ack.decode(bytes(message.payload)).epoch == epoch:
+            if Ack.decode(message.payload).epoch == epoch:
                 return True
         except WireError:
             continue  # whatever it is, it is not the answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import MQTTErrorCode
@@ -22,6 +22,16 @@ from tweeling_edge.settings import Credentials
 
 WINDOW = 100  # messages that a broker of version 5 may send before the first is acknowledged
 _NEWS_ONLY = 1  # MQTT 5 §3.8.3.1: retained messages come with a new subscription, not with each connection
+
+
+class Message(NamedTuple):
+    """What came, a tenth of the size of paho's own: thousands may come at once."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    mid: int
+    retain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,7 @@ class Session:
 
     def __init__(self, line: Line, broker: Broker, terms: Terms) -> None:
         """Not for use: see `opened`."""
-        self.inbox: list[MQTTMessage] = []
+        self.inbox: list[Message] = []
         self.published: dict[int, ReasonCode] = {}
         self.protocol = ""
         self._line = line
@@ -56,7 +66,7 @@ class Session:
         self.code = 0
         line.on_connect = lambda _c, _d, _f, reason, _p: self._connected(reason)
         line.on_subscribe = lambda _c, _d, _mid, reasons, _p: self._subscribed(reasons)
-        line.on_message = lambda _c, _d, message: self.inbox.append(message)
+        line.on_message = lambda _c, _d, came: self._arrived(came)
         line.on_publish = lambda _c, _d, mid, reason, _p: self.published.update({mid: reason})
         line.on_disconnect = lambda _c, _d, how, reason, _p: self._ended(
             str(reason) if how.is_disconnect_packet_from_server else ""
@@ -84,7 +94,7 @@ class Session:
         """Let `serve` look at `done`; for other threads."""
         self._line.wake()
 
-    def acknowledge(self, messages: Sequence[MQTTMessage]) -> None:
+    def acknowledge(self, messages: Sequence[Message]) -> None:
         """Tell the broker that these are durable here; it sends them never again."""
         for message in messages:
             if message.qos:
@@ -153,6 +163,9 @@ class Session:
         """Serve until it is connected and subscribed; say whether it is."""
         self.serve(lambda: self._up or stop.is_set(), seconds=self._terms.patience_s)
         return self._up and not self.over
+
+    def _arrived(self, came: MQTTMessage) -> None:
+        self.inbox.append(Message(came.topic, bytes(came.payload), came.qos, came.mid, came.retain))
 
     def _connected(self, reason: ReasonCode) -> None:
         if reason.is_failure:

@@ -113,7 +113,9 @@ def test_an_agent_killed_before_its_outbox_has_committed_has_acknowledged_nothin
             with closing(connect(tmp_path / "outbox.sqlite3")) as database:
                 database.execute("BEGIN IMMEDIATE")
                 say(client, "H1-A", range(30))
-                until(lambda: any("Sending PUBLISH to edge" in line for line in local.server.lines), "they are sent")
+                until(
+                    lambda: sum("Sending PUBLISH to edge" in line for line in local.server.lines) == 30, "they are sent"
+                )
                 agent.kill()
                 database.execute("ROLLBACK")
             assert not any("Received PUBACK from edge" in line for line in local.server.lines)
@@ -123,6 +125,23 @@ def test_an_agent_killed_before_its_outbox_has_committed_has_acknowledged_nothin
             until(lambda: sum("Received PUBACK from edge" in line for line in local.server.lines) == 30, "all told")
             assert agent.terminate() == 0
     assert len(kept(tmp_path)) == 30
+
+
+@pytest.mark.slow  # SQLite waits ten seconds for a lock
+def test_what_the_outbox_could_not_take_is_not_acknowledged_and_comes_again(tmp_path: Path) -> None:
+    with talkative_mosquitto(tmp_path / "local") as local, Client(local, local.hub()) as client:
+        config = write_config(tmp_path, broker=None, extra=driver(local, more='client_id = "edge"'))
+        with Process("run", config) as agent:
+            agent.wait_line("driver.connected")
+            with closing(connect(tmp_path / "outbox.sqlite3")) as database:
+                database.execute("BEGIN IMMEDIATE")
+                say(client, "H1-A", range(30))
+                assert "locked" in agent.wait_line("driver.lost")
+                assert not any("Received PUBACK from edge" in line for line in local.server.lines)
+                database.execute("ROLLBACK")
+            until(lambda: {sample.value for sample in kept(tmp_path)} == set(range(30)), "every message")
+            agent.wait_line("driver.back")
+            assert agent.terminate() == 0
 
 
 def test_an_agent_killed_again_and_again_loses_no_message(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from paho.mqtt.client import MQTTMessage
 from pydantic import Field, field_validator, model_validator
 
 from tweeling.errors import UnavailableError
@@ -34,11 +33,12 @@ from tweeling_edge.drivers.topics import Pattern, check_template, filled
 from tweeling_edge.line import tls_context
 from tweeling_edge.logs import Seldom
 from tweeling_edge.sample import Sample
-from tweeling_edge.session import Session, Terms
+from tweeling_edge.session import Message, Session, Terms
 from tweeling_edge.settings import DriverSettings, credentials
 
 log = logging.getLogger("tweeling_edge.drivers")
 
+_BATCH = 500  # messages in a transaction, whatever a broker sends at once
 _SHOWN = 40  # bytes of a message that was not understood
 
 
@@ -148,7 +148,8 @@ class MqttIn:
             while not stop.is_set():
                 session.serve(lambda: session.inbox or stop.is_set(), seconds=seconds)
                 if session.inbox:
-                    messages, session.inbox = session.inbox, []
+                    messages = session.inbox[:_BATCH]
+                    del session.inbox[:_BATCH]
                     yield self._batch(messages)
                     session.acknowledge(messages)
                 elif session.over:
@@ -178,7 +179,7 @@ class MqttIn:
             wrong = f"no message within {self._patience_s:g} s"
             yield Look(reader.pattern.text, wrong=wrong, remedy="See `topic`, or wait for the sensor to speak: --wait")
 
-    def _shown(self, message: MQTTMessage, reader: _Reader, levels: Mapping[str, str]) -> Look:
+    def _shown(self, message: Message, reader: _Reader, levels: Mapping[str, str]) -> Look:
         read = self._read(message, reader, levels)
         if read is None:
             return Look(message.topic, _first(message), wrong="is retained, so it is old, and tells no time of its own")
@@ -186,7 +187,7 @@ class MqttIn:
             return Look(message.topic, _first(message), wrong=read.detail, remedy="See the rules of this driver")
         return read
 
-    def _batch(self, messages: Sequence[MQTTMessage]) -> Batch:
+    def _batch(self, messages: Sequence[Message]) -> Batch:
         samples: list[Sample] = []
         unread: Counter[str] = Counter()
         for message in messages:
@@ -204,13 +205,13 @@ class MqttIn:
     def _fitting(self, topic: str) -> list[tuple[_Reader, Mapping[str, str]]]:
         return [(reader, levels) for reader in self._readers if (levels := reader.pattern.match(topic)) is not None]
 
-    def _read(self, message: MQTTMessage, reader: _Reader, levels: Mapping[str, str]) -> Look | _Unread | None:
+    def _read(self, message: Message, reader: _Reader, levels: Mapping[str, str]) -> Look | _Unread | None:
         """What a message says by one rule; None where it is retained, which is old, and the rule knows no time."""
         if message.retain and not reader.tells_time:
             return None
         if len(message.payload) > self._max_bytes:
             return _Unread("too large", f"{len(message.payload)} bytes are over {self._max_bytes}")
-        return reader.read(levels, bytes(message.payload))
+        return reader.read(levels, message.payload)
 
     def _wake_at(self, stop: threading.Event) -> None:
         stop.wait()
@@ -253,6 +254,6 @@ class _Reader:
         return _Unread(look.wrong, f"{look.raw!r} {look.wrong}") if look.wrong else look
 
 
-def _first(message: MQTTMessage) -> str:
-    text = bytes(message.payload[:_SHOWN]).decode("utf-8", "backslashreplace")
+def _first(message: Message) -> str:
+    text = message.payload[:_SHOWN].decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else "?" for char in text)
