@@ -165,13 +165,15 @@ class Session:
         return self._up and not self.over
 
     def _arrived(self, came: MQTTMessage) -> None:
-        self.inbox.append(Message(came.topic, bytes(came.payload), came.qos, came.mid, came.retain))
+        try:
+            topic = came.topic
+        except UnicodeDecodeError:  # no broker should let it pass
+            topic = ""
+        self.inbox.append(Message(topic, bytes(came.payload), came.qos, came.mid, came.retain))
 
     def _connected(self, reason: ReasonCode) -> None:
         if reason.is_failure:
             self._ended(f"{reason}", reason.value)
-        elif not self._terms.topics:
-            self._up = True
         elif self._line.protocol is VERSIONS["5"]:
             options = SubscribeOptions(qos=self._terms.qos, retainHandling=_NEWS_ONLY)
             self._line.subscribe([(topic, options) for topic in self._terms.topics])
@@ -181,7 +183,7 @@ class Session:
     def _subscribed(self, reasons: Sequence[ReasonCode]) -> None:
         refused = [
             f"{topic} ({reason})"
-            for topic, reason in zip(self._terms.topics, reasons, strict=True)
+            for topic, reason in zip(self._terms.topics, reasons, strict=False)
             if reason.is_failure
         ]
         if refused:
