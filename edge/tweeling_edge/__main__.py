@@ -1,4 +1,4 @@
-"""`tweeling-edge`: run the agent, look at it, or replay a file through it."""
+"""`tweeling-edge`: run the agent, look at its sensors or at its outbox, or replay a file through it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from tweeling import __version__
 from tweeling.errors import ConfigError, TweelingError
 from tweeling_edge import config as configuration
-from tweeling_edge import logs, outbox_file, outbox_store
+from tweeling_edge import logs
 from tweeling_edge.bench import commands as bench_commands
 from tweeling_edge.clock import system_ms
-from tweeling_edge.config import ReplaySettings
-from tweeling_edge.outbox_store import Quota
+from tweeling_edge.drivers.table import ReplaySettings
+from tweeling_edge.settings import validated
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,6 +39,15 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the agent until it is told to stop")
     run.add_argument("config", type=Path, metavar="CONFIG", help="the configuration file (TOML)")
     run.set_defaults(command=_run)
+
+    check = commands.add_parser("check", help="look at each sensor once, and at the broker; nothing is kept or sent")
+    check.add_argument("config", type=Path, metavar="CONFIG", help="the configuration file (TOML)")
+    check.add_argument(
+        "--wait", type=_seconds, default=10, metavar="SECONDS", help="for sensors that speak unasked (10)"
+    )
+    check.add_argument("--no-broker", action="store_true", help="look at the sensors only")
+    check.add_argument("--json", action="store_true", help="one JSON object")
+    check.set_defaults(command=_check)
 
     status = commands.add_parser("status", help="what waits in the outbox, and for how long it can")
     status.add_argument("config", type=Path, metavar="CONFIG", help="the configuration file (TOML)")
@@ -74,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _seconds(text: str) -> float:
+    if not 0 <= (seconds := float(text)) <= 86_400:
+        raise ValueError
+    return seconds
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from tweeling_edge.runtime import Runtime
 
@@ -83,46 +96,32 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _status(arguments: argparse.Namespace) -> int:
+def _check(arguments: argparse.Namespace) -> int:
+    from tweeling_edge import check
+
     config = configuration.load(arguments.config)
-    path, now_ms = config.outbox.path, system_ms()
-    quota = Quota.of(config.outbox.max_mb, config.outbox.max_rows)
-    answer: dict[str, Any] = {"outbox": str(path), "exists": path.exists(), "running": outbox_file.is_held(path)}
-    answer["damaged"] = ", ".join(kept.name for kept in outbox_file.set_aside(path)) or "no"
-    if path.exists():
-        stats = _look(path)
-        answer |= {
-            "epoch": stats.epoch,
-            "last_seq": stats.last,
-            "queued": stats.queued,
-            "queued_weighings": stats.weighings,
-            "bytes": stats.size,
-            "quota_used": round(stats.used(quota), 4),
-            "oldest_unsent_s": None
-            if stats.oldest_ms is None
-            else max(0.0, round((now_ms - stats.oldest_ms) / 1000, 1)),
-            "hours_left": stats.hours_left(quota, now_ms),
-            "sources": {name or "-": asdict(source) for name, source in stats.sources.items()},
-        }
+    rows = check.sensors(config, patience_s=arguments.wait)
+    if not arguments.no_broker:
+        rows += check.broker(config)
+    complete = all(row.ok for row in rows)
+    if arguments.json:
+        _say(json.dumps({"config": str(arguments.config), "ok": complete, "rows": check.as_json(rows)}))
+    else:
+        for line in check.as_text(rows):
+            _say(line)
+    return 0 if complete else 1
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from tweeling_edge import status
+
+    answer = status.look(configuration.load(arguments.config), system_ms())
     if arguments.json:
         _say(json.dumps(answer))
-        return 0
-    for key, value in answer.items():
-        if key != "sources":
-            _say(f"{key.replace('_', ' '):18} {'unknown' if value is None else value}")
-    for name, source in answer.get("sources", {}).items():
-        counts = ", ".join(f"{source[key]} {key}" for key in ("queued", "committed", "refused", "dropped"))
-        _say(f"{'source':18} {name}: {counts}")
+    else:
+        for line in status.as_text(answer):
+            _say(line)
     return 0
-
-
-def _look(path: Path) -> outbox_store.Stats:
-    with outbox_file.translated():
-        connection = outbox_file.connect(path)
-        try:
-            return outbox_store.stats(connection)
-        finally:
-            connection.close()
 
 
 def _replay(arguments: argparse.Namespace) -> int:
@@ -190,7 +189,7 @@ def _replay_settings(arguments: argparse.Namespace) -> ReplaySettings:
         "times": arguments.times,
         "sensors": tuple(filter(None, (name.strip() for name in arguments.sensors.split(",")))),
     }
-    return configuration.validated(ReplaySettings, raw, source="replay", base=Path.cwd())
+    return validated(ReplaySettings, raw, source="replay", base=Path.cwd())
 
 
 def _say(line: str) -> None:

@@ -84,7 +84,7 @@ class Feeder:
                 self._outbox.wait_for_room(self._backlog, self._stop)
             if self._stop.is_set():
                 return
-            self._outbox.put_many(batch.samples, source=name, cursor=batch.cursor, live=batch.live)
+            self._outbox.put_many(batch.samples, source=name, cursor=batch.cursor, live=batch.live, unread=batch.unread)
             if self._lost:
                 log.info("driver.back", extra={"driver": name})
             self._lost = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +21,14 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from tweeling.errors import ConfigError
 from tweeling.wire.bulk import BulkSocket
+from tweeling_edge.config import Tls
 
 if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike
 
+VERSIONS = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
 _CHUNK = 1 << 16
 _ROUND_S = 1.0  # between two looks at the keep-alive
 _SUCCESS = ReasonCode(PacketTypes.PUBACK)
@@ -34,14 +38,23 @@ _NO_PROPERTIES = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]
 class Line(paho.Client):
     """A paho client without a thread: whoever calls `serve` is its thread, and all callbacks come from there."""
 
-    def __init__(self, *, client_id: str, protocol: MQTTProtocolVersion, patience_s: float) -> None:
-        """patience_s: after so long without a word the connection is dead."""
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        protocol: MQTTProtocolVersion,
+        patience_s: float,
+        clean: bool = True,
+        manual_ack: bool = False,
+    ) -> None:
+        """patience_s: after so long without a word the connection is dead. clean: the broker then forgets us."""
         super().__init__(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=protocol,
-            clean_session=True if protocol < MQTTProtocolVersion.MQTTv5 else None,
+            clean_session=clean if protocol < MQTTProtocolVersion.MQTTv5 else None,
             reconnect_on_failure=False,
+            manual_ack=manual_ack,
         )
         self.bulk: BulkSocket | None = None
         self._patience_s = patience_s
@@ -150,6 +163,18 @@ class Line(paho.Client):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.bulk = BulkSocket(sock)
         return self.bulk
+
+
+def tls_context(settings: Tls, *, field: str = "broker.tls") -> ssl.SSLContext:
+    """What TLS settings ask for, or raise ConfigError."""
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.cert_file is not None:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigError(f"cannot be used: {exc}", field=field, remedy="It should name PEM files") from exc
+    return context
 
 
 def _interest(bulk: BulkSocket) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -69,9 +69,15 @@ class Outbox:
         return self.put_many((sample,), source=source, live=live)[0]
 
     def put_many(
-        self, samples: Sequence[Sample], *, source: str = "", cursor: str | None = None, live: bool = True
+        self,
+        samples: Sequence[Sample],
+        *,
+        source: str = "",
+        cursor: str | None = None,
+        live: bool = True,
+        unread: Mapping[str, int] | None = None,
     ) -> tuple[int, int]:
-        """Keep samples and the source's cursor, all or none; return first and last seq once they are durable.
+        """Keep samples, the source's cursor and what it could not read; return first and last seq once all is durable.
 
         Raises UnavailableError when the disk does not take them; then nothing of them is kept.
         """
@@ -81,6 +87,8 @@ class Outbox:
         def job() -> list[Notice]:
             first, last = self._writer.append(entries, source=source, cursor=cursor, now_ms=self._now_ms())
             seqs[:] = first, last
+            if unread:
+                self._writer.count("unread", unread)
             return [Queued(self._writer.epoch, first, last, live)] if entries else []
 
         self._committer.submit(job, weight=len(entries)).result()
@@ -156,10 +164,14 @@ class Outbox:
 
         self._committer.submit(job).add_done_callback(failed)
 
+    def count(self, what: str, count: int) -> None:
+        """Add to a count, soon."""
+        self._committer.submit(_silent(lambda: self._writer.count(what, {"": count})))
+
     def stats(self) -> Stats:
         """Count what is there."""
         with self._reading:
-            return outbox_store.stats(self._reader)
+            return outbox_store.stats(self._reader, self._now_ms())
 
     @property
     def rows(self) -> int:

@@ -33,6 +33,16 @@ CREATE TABLE dropped (
 );
 PRAGMA user_version = 1;
 """
+_UPGRADES = (
+    # 2: what became of things, counted since the file was made; and what came in, by spans of ten minutes
+    """
+CREATE TABLE tally (what TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (what, reason));
+CREATE TABLE inflow (
+  start_ms INTEGER PRIMARY KEY, since_ms INTEGER NOT NULL, samples INTEGER NOT NULL, bytes INTEGER NOT NULL
+);
+PRAGMA user_version = 2;
+""",
+)
 
 _NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE})  # the second is what a disk quota looks like
 
@@ -97,6 +107,13 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def look(path: Path) -> sqlite3.Connection:
+    """Open the file only to read, beside a running agent or without one; raise sqlite3.Error where it is none."""
+    # Where there is no log, nobody has it open; then nothing may be left beside it that is perhaps not its owner's.
+    how = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=10)
+
+
 def open_or_set_aside(path: Path, *, now_ms: int, new_epoch: Callable[[], str]) -> sqlite3.Connection:
     """Open the outbox for writing. A damaged file is kept under another name, an alarm is logged, a new one begins."""
     with translated():
@@ -132,6 +149,10 @@ def _opened(path: Path, new_epoch: Callable[[], str]) -> sqlite3.Connection:
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
             connection.execute("INSERT INTO outbox VALUES (1, ?, 0, NULL)", (new_epoch(),))
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for upgrade in _UPGRADES[version - 1 :]:
+            for statement in upgrade.split(";"):
+                connection.execute(statement)
         # Until the hub agrees, what is queued from here on may clash with what it knows from a later life of this file.
         connection.execute("UPDATE outbox SET fresh = last + 1 WHERE fresh IS NULL")
         connection.execute("COMMIT")

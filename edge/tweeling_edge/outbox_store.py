@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,6 +16,10 @@ from tweeling_edge.thinning import Candidate, Pass
 
 ROW_BYTES = 32  # beside its body, what a row costs
 THINNED = "outbox full: thinned to one reading an hour"
+SPAN_MS = 600_000  # inflow is counted by these
+SPANS = 12
+MEASURED_MS = 60_000  # at least, before a pace means anything
+REASONS, OTHER = 50, "other reasons"
 PIECE = 500  # rows that are looked at in one transaction while an outbox is thinned
 _LOG_PAGES, _FULL_LOG_PAGES = 1000, 100  # before SQLite writes its log back; the first is its own choice
 _MOST_PAGES = 2**32 - 2
@@ -62,9 +66,22 @@ class Source:
         return self.committed + self.refused + self.dropped
 
 
+class Inflow(NamedTuple):
+    """What came in lately: samples and bytes, and in how many milliseconds."""
+
+    samples: int
+    size: int
+    during_ms: int
+
+    @property
+    def per_hour(self) -> float | None:
+        """Samples an hour; None while too little is known to tell."""
+        return None if self.during_ms < MEASURED_MS else self.samples * 3_600_000 / self.during_ms
+
+
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The outbox at a glance. oldest_ms: when the oldest held sample was queued."""
+    """The outbox at a glance. oldest_ms: when the oldest held sample was queued. tallies: by what and reason."""
 
     epoch: str
     last: int
@@ -73,17 +90,22 @@ class Stats:
     size: int
     oldest_ms: int | None
     sources: dict[str, Source] = field(default_factory=dict)
+    tallies: dict[str, dict[str, int]] = field(default_factory=dict)
+    inflow: Inflow | None = None
 
     def used(self, quota: Quota) -> float:
         """The share of the quota that is taken."""
         return max(self.size / quota.max_bytes, self.queued / quota.max_rows)
 
-    def hours_left(self, quota: Quota, now_ms: int) -> float | None:
-        """Hours until thinning starts at the pace of what is held; None while too little is held to tell."""
-        if self.oldest_ms is None or now_ms - self.oldest_ms < 60_000:
+    def hours_left(self, quota: Quota, disk_free: int) -> float | None:
+        """Hours until the quota or the disk is full if no hub answers and as much comes in as lately.
+
+        None while too little has come in to tell.
+        """
+        if self.inflow is None or (per_hour := self.inflow.per_hour) is None:
             return None
-        used = self.used(quota)
-        return round(max(1 - used, 0.0) / used * (now_ms - self.oldest_ms) / 3_600_000, 2)
+        room = max(min(quota.max_bytes - self.size, disk_free), 0) * self.inflow.samples / self.inflow.size
+        return round(min(room, max(quota.max_rows - self.queued, 0)) / per_hour, 2)
 
 
 class Writer:
@@ -102,6 +124,8 @@ class Writer:
         self._pass: Pass | None = None
         self._sources: dict[str, int] = dict(connection.execute("SELECT name, id FROM source"))
         self._moved: dict[int, tuple[int, str | None]] = {}  # source -> queued in this transaction, and its new cursor
+        self._span_ms = 0
+        self._came = (0, 0, 0)  # samples and bytes queued in this transaction, and when
 
     def append(self, entries: Sequence[Entry], *, source: str, cursor: str | None, now_ms: int) -> tuple[int, int]:
         """Give entries the next seqs and move the source's cursor; return the first and last seq."""
@@ -114,9 +138,24 @@ class Writer:
         )
         queued, before = self._moved.get(number, (0, None))
         self._moved[number] = queued + len(entries), before if cursor is None else cursor
+        size = sum(len(entry.body) + ROW_BYTES for entry in entries)
         self.rows += len(entries)
-        self.size += sum(len(entry.body) + ROW_BYTES for entry in entries)
+        self.size += size
+        if entries:
+            came, bytes_, _ = self._came
+            self._came = (came + len(entries), bytes_ + size, now_ms)
         return first, self.last
+
+    def count(self, what: str, counts: Mapping[str, int]) -> None:
+        """Add to the counts of something, by reason; of reasons there are only so many."""
+        known = {reason for (reason,) in self._db.execute("SELECT reason FROM tally WHERE what = ?", (what,))}
+        for reason, count in counts.items():
+            told = reason if reason in known or len(known) < REASONS else OTHER
+            known.add(told)
+            self._db.execute(
+                "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                (what, told, count),
+            )
 
     def rewind(self, source: str) -> None:
         """Forget a source's cursor and counts, so that it begins again."""
@@ -133,7 +172,8 @@ class Writer:
 
     def drop(self, seqs: SeqSet, reason: str) -> list[Drop]:
         """Give samples up, and note it until the hub has heard."""
-        self._delete(seqs, "dropped")
+        if gone := self._delete(seqs, "dropped"):
+            self.count("dropped", {reason: gone})
         drops = []
         for first, last in seqs.ranges:
             row = self._db.execute("INSERT INTO dropped (first, last, reason) VALUES (?, ?, ?)", (first, last, reason))
@@ -235,6 +275,7 @@ class Writer:
                 self.epoch, self.last, self.fresh, self.rows, self.size, self._thin_at, self._sources = before
                 self._pass = None  # it may believe rows gone that are here again
                 self._moved.clear()
+                self._came = (0, 0, 0)
                 raise
 
     def _move(self) -> None:
@@ -246,6 +287,20 @@ class Writer:
                 [(*moved, number) for number, moved in self._moved.items()],
             )
             self._moved.clear()
+        if self._came[0]:
+            samples, size, now_ms = self._came
+            start_ms = now_ms - now_ms % SPAN_MS
+            self._db.execute(
+                "INSERT INTO inflow VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
+                "SET samples = samples + excluded.samples, bytes = bytes + excluded.bytes",
+                (start_ms, now_ms, samples, size),
+            )
+            if start_ms != self._span_ms:
+                self._span_ms = start_ms
+                self._db.execute(
+                    "DELETE FROM inflow WHERE start_ms NOT BETWEEN ? AND ?", (start_ms - SPANS * SPAN_MS, start_ms)
+                )
+            self._came = (0, 0, 0)
 
     def _share(self) -> float:
         return max(self.size / self._most_bytes, self.rows / self._quota.max_rows)
@@ -255,7 +310,9 @@ class Writer:
             self._sources[name] = self._db.execute("INSERT INTO source (name) VALUES (?)", (name,)).lastrowid or 0
         return self._sources[name]
 
-    def _delete(self, seqs: SeqSet, fate: str) -> None:
+    def _delete(self, seqs: SeqSet, fate: str) -> int:
+        """Delete, count for their sources, and return how many there were."""
+        before = self.rows
         for first, last in seqs.ranges:
             found = self._db.execute(
                 "SELECT source, count(*), sum(length(body) + ?) FROM reading WHERE seq BETWEEN ? AND ? GROUP BY source",
@@ -266,6 +323,7 @@ class Writer:
                 self.rows -= rows
                 self.size -= size
             self._db.execute("DELETE FROM reading WHERE seq BETWEEN ? AND ?", (first, last))
+        return before - self.rows
 
 
 # ---------------------------------------------------------------- reading
@@ -300,14 +358,29 @@ def page(connection: sqlite3.Connection, seqs: SeqSet) -> dict[int, str]:
     return bodies
 
 
-def stats(connection: sqlite3.Connection) -> Stats:
+def stats(connection: sqlite3.Connection, now_ms: int) -> Stats:
     """Count what is there."""
     with translated():
         epoch, last = connection.execute("SELECT epoch, last FROM outbox").fetchone()
         rows, size = _usage(connection)
         weighings = connection.execute("SELECT count(*) FROM reading WHERE weighing").fetchone()[0]
         oldest = connection.execute("SELECT queued_ms FROM reading ORDER BY seq LIMIT 1").fetchone()
-    return Stats(epoch, last, rows, weighings, size, oldest[0] if oldest else None, sources(connection))
+        oldest_ms = oldest[0] if oldest else None
+        known = sources(connection)
+        if connection.execute("PRAGMA user_version").fetchone()[0] < 2:  # no agent of this version had it yet
+            return Stats(epoch, last, rows, weighings, size, oldest_ms, known)
+        tallies: dict[str, dict[str, int]] = {}
+        for what, reason, count in connection.execute("SELECT what, reason, count FROM tally ORDER BY what, reason"):
+            tallies.setdefault(what, {})[reason] = count
+        return Stats(epoch, last, rows, weighings, size, oldest_ms, known, tallies, _inflow(connection, now_ms))
+
+
+def _inflow(connection: sqlite3.Connection, now_ms: int) -> Inflow | None:
+    since, last, samples, size = connection.execute(
+        "SELECT min(since_ms), max(start_ms), sum(samples), sum(bytes) FROM inflow"
+    ).fetchone()
+    # Of an agent that has stopped, the time since is no time in which nothing came.
+    return Inflow(samples, size, min(max(now_ms, last), last + SPAN_MS) - since) if samples else None
 
 
 def sources(connection: sqlite3.Connection) -> dict[str, Source]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,11 +20,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from tweeling.errors import ConfigError
 from tweeling.wire.topics import Channel, Topic
 from tweeling_edge.backoff import BAD_VERSION, DENIALS, NOT_AUTHORISED, Backoff
-from tweeling_edge.config import Broker, Credentials, Tls
-from tweeling_edge.line import Line
+from tweeling_edge.config import Broker
+from tweeling_edge.line import VERSIONS, Line, tls_context
+from tweeling_edge.settings import Credentials
 
 log = logging.getLogger("tweeling_edge.broker")
 
@@ -33,7 +32,6 @@ PATIENCE_S = 30.0  # for the broker to let us in
 GOODBYE_S = 2.0
 SLACK_S = 4  # Mosquitto looks at its clients every six seconds only: less is asked of it, so that it is in time
 RECEIVE_MAXIMUM = 20  # what the hub sends has QoS 0; this is for others who may not
-_MQTT = {"3.1.1": MQTTProtocolVersion.MQTTv311, "5": MQTTProtocolVersion.MQTTv5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ class Publisher:
         """presence: makes the state message that says online or not, and since when this connection is meant."""
         self._broker = broker
         self._credentials = credentials
-        self._context = _tls(broker.tls) if broker.tls else None
+        self._context = tls_context(broker.tls) if broker.tls else None
         self._up, self._state = str(Topic(hub, node, Channel.UP)), str(Topic(hub, node, Channel.STATE))
         self._down = {str(Topic(hub, node, channel)): channel for channel in (Channel.ACK, Channel.CMD)}
         self._presence = presence
@@ -211,7 +209,7 @@ class Publisher:
     def _live_once(self) -> _Session:
         """Live through one connection; return how it went."""
         patience_s = 1.5 * self._broker.keepalive_s
-        with Line(client_id=secrets.token_hex(16), protocol=_MQTT[self._protocol], patience_s=patience_s) as line:
+        with Line(client_id=secrets.token_hex(16), protocol=VERSIONS[self._protocol], patience_s=patience_s) as line:
             session = self._session = _Session(line, self._now_ms())
             self._prepare(session)
             try:
@@ -316,14 +314,3 @@ class Publisher:
         event = "broker.back" if self._lost else "broker.connected"
         log.info(event, extra={"host": self._broker.host, "port": self._broker.port, "mqtt": self._protocol})
         self._lost = False
-
-
-def _tls(settings: Tls) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if settings.cert_file is not None:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-    except (OSError, ssl.SSLError) as exc:
-        raise ConfigError(f"cannot be used: {exc}", field="broker.tls", remedy="It should name PEM files") from exc
-    return context

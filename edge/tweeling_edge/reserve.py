@@ -15,6 +15,11 @@ class Reserve:
         self._path = outbox.with_name(f"{outbox.name}.reserve")
         self._size = size
 
+    @property
+    def kept(self) -> bool:
+        """Whether the room is there."""
+        return self._path.exists() and self._path.stat().st_size >= self._size
+
     def release(self) -> None:
         """Give the room back to the disk."""
         self._path.unlink(missing_ok=True)

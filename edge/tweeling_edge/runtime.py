@@ -15,15 +15,14 @@ from random import Random
 from typing import Self, assert_never
 
 from tweeling import __version__
-from tweeling.errors import ConfigError, TweelingError, WireError
+from tweeling.errors import TweelingError, WireError
 from tweeling.wire.ack import Ack, State
 from tweeling.wire.ranges import SeqSet
 from tweeling.wire.topics import Channel
-from tweeling_edge import config as configuration
 from tweeling_edge.agent import Agent
 from tweeling_edge.clock import Clock, system_ms
-from tweeling_edge.config import Config, DriverSettings, ReplaySettings, SimulateSettings
-from tweeling_edge.drivers import Driver
+from tweeling_edge.config import Config
+from tweeling_edge.drivers import Driver, Site, registry
 from tweeling_edge.events import (
     Acked,
     Command,
@@ -50,6 +49,7 @@ from tweeling_edge.outbox import Outbox
 from tweeling_edge.outbox_store import Quota
 from tweeling_edge.publisher import Arrived, Confirmed, Declined, LineBroken, LineDown, LineEvent, LineUp, Publisher
 from tweeling_edge.sample import Bodies, pack
+from tweeling_edge.settings import DriverSettings, credentials
 
 log = logging.getLogger("tweeling_edge.agent")
 
@@ -72,13 +72,10 @@ class Runtime:
     def __init__(self, config: Config, drivers: Sequence[DriverSettings | Driver] | None = None) -> None:
         """Open what the configuration names; `drivers` take the place of its own. Raises ConfigError."""
         self._config = config
-        who = configuration.credentials(config.broker.credentials) if config.broker.credentials else None
+        who = credentials(config.broker.credentials) if config.broker.credentials else None
         self.clock = Clock() if config.clock is None else Clock(**config.clock.model_dump())
         chosen = config.drivers if drivers is None else drivers
-        self.drivers = [_driver(each, config.hub, self.clock) for each in chosen]
-        names = [driver.name for driver in self.drivers]
-        if len(set(names)) != len(names):
-            raise ConfigError("two drivers are the same", field="drivers", remedy="Remove one")
+        self.drivers = registry.drivers(chosen, Site(config.hub, config.node, self.clock))
         self._incoming: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
         self._stop = threading.Event()
         self.outbox = Outbox(
@@ -112,6 +109,7 @@ class Runtime:
             self.outbox.close()
             raise
         self._messages: dict[int, int] = {}  # paho's mid -> the agent's message
+        self._counted: dict[str, int] = {}  # of what was sent, as the outbox knows it
         self._declined = False
         self._refused = Seldom(log, "readings.refused", "readings")
         self._unreadable = Seldom(log, "ack.unreadable", "acks")
@@ -144,6 +142,7 @@ class Runtime:
             if time.monotonic() >= state_at:
                 state_at = time.monotonic() + STATE_EVERY_S
                 self._publisher.announce()
+                self._keep_counts()
         if self._failure is not None:
             raise TweelingError(self._failure)
         self._wind_down()
@@ -157,9 +156,18 @@ class Runtime:
         """Stop drivers, say goodbye, let go of the outbox; what is durable stays."""
         self._end_drivers()
         self._publisher.stop()
+        self._keep_counts()
         self.outbox.close()
         counts = self.agent.counters
         log.info("agent.stopped", extra={"queued": self.agent.queued, "sent": counts.sent, "repeated": counts.repeated})
+
+    def _keep_counts(self) -> None:
+        """Leave in the outbox what `status` cannot see there: how much was sent, and sent again."""
+        counts = self.agent.counters
+        for what, count in (("sent", counts.sent), ("repeated", counts.repeated)):
+            if news := count - self._counted.get(what, 0):
+                self.outbox.count(what, news)
+                self._counted[what] = count
 
     def _end_drivers(self) -> None:
         self._stop.set()
@@ -306,19 +314,6 @@ class Runtime:
             queued=self.agent.queued,
             alarm=self.outbox.alarm[:200],
         ).encode()
-
-
-def _driver(given: DriverSettings | Driver, hub: str, clock: Clock) -> Driver:
-    # Each driver loads what it needs, and only where it is used.
-    if isinstance(given, ReplaySettings):
-        from tweeling_edge.drivers.replay import Replay
-
-        return Replay(given, clock)
-    if isinstance(given, SimulateSettings):
-        from tweeling_edge.drivers.simulate import Simulate
-
-        return Simulate(given, hub, clock)
-    return given
 
 
 def _reads(commands: Sequence[Publish]) -> Iterator[Sequence[Publish]]:

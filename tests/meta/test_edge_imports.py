@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
 from tweeling_edge import config
+from tweeling_edge.drivers import registry
 
 EDGE = Path(__file__).resolve().parents[2] / "edge"
 BASE = {
@@ -54,9 +58,25 @@ def test_every_commented_part_of_the_example_is_a_setting_too(tmp_path: Path) ->
     path = tmp_path / "edge.toml"
     path.write_text("\n".join(settings))
     loaded = config.load(path)
-    assert {driver.kind for driver in loaded.drivers} == {"replay", "simulate"}
+    assert {driver.kind for driver in loaded.drivers} == set(registry.kinds())
     assert loaded.clock is not None
     assert loaded.broker.tls is not None
+
+
+@pytest.mark.parametrize("kind", registry.kinds())
+def test_every_setting_of_every_driver_is_in_the_example(kind: str) -> None:
+    text = (EDGE / "edge.example.toml").read_text()
+    for name in _settings(registry.find(kind).Settings):
+        assert re.search(rf"\b{name}\b *=|^#? *\[+drivers\.([a-z]+\.)*{name}\]", text, re.MULTILINE), name
+
+
+def _settings(model: type[BaseModel]) -> set[str]:
+    names = set(model.model_fields)
+    for field in model.model_fields.values():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                names |= _settings(part)
+    return names
 
 
 def _is_setting(line: str) -> bool:
@@ -80,6 +100,6 @@ def test_the_systemd_unit_is_one() -> None:
     assert complaints == []
 
 
-@pytest.mark.parametrize("command", ["run", "status", "replay", "bench"])
+@pytest.mark.parametrize("command", ["run", "check", "status", "replay", "bench"])
 def test_readme_shows_every_command(command: str) -> None:
     assert f"tweeling-edge {command} " in (EDGE / "README.md").read_text()

@@ -7,6 +7,7 @@ import pytest
 from tweeling.errors import ConfigError
 from tweeling_edge import config
 from tweeling_edge.__main__ import main
+from tweeling_edge.settings import credentials
 
 GOOD = 'hub = "H1"\nnode = "gw1"\n[broker]\n[outbox]\npath = "o.sqlite3"\n'
 
@@ -30,7 +31,7 @@ def test_paths_count_from_the_file(tmp_path: Path) -> None:
         (GOOD.replace("[broker]", "[broker]\nprot = 1"), "broker.prot", "host, port"),
         (GOOD.replace("[broker]", '[broker]\nhost = "10.0.0.1"'), "broker", "[broker]"),
         (GOOD + '[[drivers]]\nkind = "replay"\n', "drivers[0].file", "CSV"),
-        (GOOD + '[[drivers]]\nkind = "lidar"\n', "drivers[0]", "replay"),
+        (GOOD + '[[drivers]]\nkind = "lidar"\n', "drivers[0].kind", "replay"),
         (GOOD + '[[drivers]]\nkind = "replay"\nfile = "a.csv"\nzone = "Mars"\n', "drivers[0].zone", "Europe/Amsterdam"),
         (GOOD + '[[drivers]]\nkind = "replay"\nfile = "a"\ntimes = "live"\n', "drivers[0]", ""),
     ],
@@ -57,9 +58,9 @@ def test_credentials_others_can_read_are_refused(tmp_path: Path) -> None:
     path.write_text('{"username": "u", "password": "secret-word"}')
     path.chmod(0o640)
     with pytest.raises(ConfigError, match="chmod 600"):
-        config.credentials(path)
+        credentials(path)
     path.chmod(0o600)
-    who = config.credentials(path)
+    who = credentials(path)
     assert who.password.get_secret_value() == "secret-word"
     assert "secret-word" not in repr(who)
 
@@ -69,7 +70,7 @@ def test_a_broken_credential_file_is_never_quoted(tmp_path: Path) -> None:
     path.write_text('{"username": "", "password": "secret-word"')
     path.chmod(0o600)
     with pytest.raises(ConfigError) as caught:
-        config.credentials(path)
+        credentials(path)
     assert "secret-word" not in str(caught.value)
     assert caught.value.__cause__ is None
 

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -15,15 +15,17 @@ from support_broker import until
 from tweeling.errors import ConfigError, InvariantError, UnavailableError
 from tweeling.wire.ranges import SeqSet
 from tweeling.wire.senml import Resolved
+from tweeling_edge import outbox_store
 from tweeling_edge.events import Dropped, Queued, Renewed
 from tweeling_edge.notices import Alarmed, Failed, Notice
 from tweeling_edge.outbox import Outbox
-from tweeling_edge.outbox_file import OutboxDamagedError
+from tweeling_edge.outbox_file import OutboxDamagedError, connect, look
 from tweeling_edge.outbox_store import Quota
 from tweeling_edge.sample import Sample, from_body
 
 HOUR = 3_600_000
 START = 1_790_000_000_000 // HOUR * HOUR
+EPOCH = "0123456789abcdef"
 
 
 def reading(time_ms: int = START, name: str = "H1-A/fillingLevel") -> Sample:
@@ -386,15 +388,79 @@ def test_deletions_share_the_next_commit(tmp_path: Path, monkeypatch: pytest.Mon
         assert box.stats().queued == 0, "and the last of them that of the end"
 
 
-def test_hours_left_follow_the_pace_of_what_is_held(tmp_path: Path) -> None:
-    with outbox(tmp_path) as box:
-        quota = Quota(max_rows=100)
-        assert box.stats().hours_left(quota, START) is None
+def test_hours_left_follow_the_pace_at_which_readings_come_in(tmp_path: Path) -> None:
+    now = [START]
+    with closing(Outbox(tmp_path / "o.sqlite3", now_ms=lambda: now[0], new_epoch=lambda: EPOCH)) as box:
+        quota, plenty = Quota(max_rows=100), 1 << 40
+        assert box.stats().hours_left(quota, plenty) is None
         box.put_many([reading()] * 25)
+        assert box.stats().hours_left(quota, plenty) is None, "a moment is no pace"
+        now[0] += HOUR
+        box.put_many([reading()] * 25)
+        box.settle(EPOCH, SeqSet(((1, 30),)), SeqSet())
+        box.put_many(())
         stats = box.stats()
-        assert stats.hours_left(quota, START + 1000) is None
-        assert stats.hours_left(quota, START + HOUR) == 3.0
-        assert stats.oldest_ms == START
+        assert stats.queued == 20
+        assert stats.inflow is not None
+        assert stats.inflow.samples == 50, "of what came in, however much of it is gone"
+        assert stats.hours_left(quota, plenty) == pytest.approx(80 / 50, abs=0.01)
+        assert stats.hours_left(quota, stats.inflow.size // 2) == pytest.approx(0.5, abs=0.01), "the disk may be nearer"
+        now[0] += 48 * HOUR
+        stopped = box.stats().inflow
+        assert stopped is not None
+        assert stopped.during_ms <= HOUR + 600_000, "the time after the last of it is no time in which nothing came"
+        box.put(reading())
+        later = box.stats().inflow
+        assert later is not None
+        assert later.samples == 1, "what is older than two hours says nothing of now"
+
+
+def test_what_was_given_up_or_had_no_meaning_is_counted_by_reason(tmp_path: Path) -> None:
+    with outbox(tmp_path) as box:
+        box.put_many([reading()] * 3, unread={"no number": 2})
+        box.put_many((), unread={"no number": 1, "no JSON": 4})
+        box.drop(box.stats().epoch, SeqSet(((1, 2),)), "unreadable in the outbox")
+        box.count("sent", 7)
+        box.put(reading())
+        assert box.stats().tallies == {
+            "unread": {"no number": 3, "no JSON": 4},
+            "dropped": {"unreadable in the outbox": 2},
+            "sent": {"": 7},
+        }
+        box.put_many((), unread={f"reason {number}": 1 for number in range(100)})
+        unread = box.stats().tallies["unread"]
+        assert len(unread) == 51
+        assert sum(unread.values()) == 107
+
+
+def test_counts_of_a_transaction_that_failed_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with outbox(tmp_path) as box:
+
+        def fail(*_: object) -> None:
+            raise UnavailableError("no")
+
+        monkeypatch.setattr(box._writer, "count", fail)
+        with pytest.raises(UnavailableError):
+            box.put_many([reading()], unread={"no number": 1})
+        monkeypatch.undo()
+        box.put(reading())
+        assert box.stats().tallies == {}
+        assert box.stats().inflow is not None
+        assert box.stats().inflow.samples == 1  # type: ignore[union-attr]  # just asserted
+
+
+def test_an_outbox_of_the_version_before_is_upgraded_and_keeps_what_it_holds(tmp_path: Path) -> None:
+    with outbox(tmp_path) as box:
+        box.put_many([reading()] * 3)
+        box.trust()
+    with closing(connect(tmp_path / "o.sqlite3")) as old:
+        old.executescript("DROP TABLE tally; DROP TABLE inflow; PRAGMA user_version = 1;")
+    with closing(look(tmp_path / "o.sqlite3")) as old:
+        assert outbox_store.stats(old, START).queued == 3, "and can be looked at before"
+    with outbox(tmp_path) as box:
+        box.put_many([reading()], unread={"no number": 1})
+        assert box.stats().queued == 4
+        assert box.stats().tallies == {"unread": {"no number": 1}}
 
 
 def test_closing_commits_what_waits_and_refuses_what_comes_later(tmp_path: Path) -> None:

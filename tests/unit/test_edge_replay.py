@@ -16,11 +16,10 @@ from tweeling.errors import ConfigError
 from tweeling.simulation import Fill, Load
 from tweeling.wire.senml import Resolved
 from tweeling_edge.clock import Clock
-from tweeling_edge.config import ReplaySettings, SimulateSettings
-from tweeling_edge.drivers import Batch
+from tweeling_edge.drivers import Batch, Site
 from tweeling_edge.drivers.replay import Place, Replay
-from tweeling_edge.drivers.simulate import Simulate
-from tweeling_edge.drivers.table import Bad, Good, Table
+from tweeling_edge.drivers.simulate import Simulate, SimulateSettings
+from tweeling_edge.drivers.table import Bad, Good, ReplaySettings, Table
 
 T0 = 1_704_067_200_000  # 2024-01-01T00:00:00Z
 
@@ -40,6 +39,10 @@ def played(driver: Replay, cursor: str | None = None) -> list[Batch]:
 
 def records(batches: list[Batch]) -> list[Resolved]:
     return [sample[0] for batch in batches for sample in batch.samples]
+
+
+def site(clock: Clock | None = None) -> Site:
+    return Site("H1", "gw1", clock or Clock())
 
 
 def fast() -> Clock:
@@ -95,7 +98,7 @@ def test_a_bad_row_is_named_by_line_and_column_and_the_others_stand(
 def test_a_missing_column_is_named_with_what_there_is_and_the_remedy(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "container_id,ts_utc,fill_pct\n")
     with pytest.raises(ConfigError) as caught:
-        Replay(settings(path), Clock())
+        Replay(settings(path), site())
     assert "'sensor'" in str(caught.value)
     assert "'container_id', 'ts_utc', 'fill_pct'" in str(caught.value)
     assert "--columns sensor=NAME" in caught.value.remedy
@@ -103,9 +106,9 @@ def test_a_missing_column_is_named_with_what_there_is_and_the_remedy(tmp_path: P
 
 def test_a_missing_file_and_an_empty_one_are_configuration_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        Replay(settings(tmp_path / "none.csv"), Clock())
+        Replay(settings(tmp_path / "none.csv"), site())
     with pytest.raises(ConfigError, match="it has none"):
-        Replay(settings(write(tmp_path / "empty.csv", "")), Clock())
+        Replay(settings(write(tmp_path / "empty.csv", "")), site())
 
 
 def test_semicolons_decimal_commas_and_a_byte_order_mark_are_understood(tmp_path: Path) -> None:
@@ -123,7 +126,7 @@ def test_a_row_without_unit_takes_the_default(tmp_path: Path) -> None:
 
 def test_only_chosen_sensors_are_played_and_the_rest_is_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "sensor,time,value\na,2024-01-01,1\nb,2024-01-01,2\n\nc,x,3\na,bad,4\n")
-    batches = played(Replay(settings(path, sensors=["a"]), Clock()))
+    batches = played(Replay(settings(path, sensors=["a"]), site()))
     assert [record.name for record in records(batches)] == ["a/fillingLevel"]
     place = Place.read(batches[-1].cursor)
     assert (place.rows, place.skipped, place.bad) == (5, 3, 1)
@@ -138,32 +141,32 @@ def test_a_replay_that_died_goes_on_with_the_next_row(
     path = write(folder / "a.csv", "sensor,time,value\n" + "".join(lines))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tweeling_edge.drivers.replay._BATCH", batch)
-        whole = played(Replay(settings(path), Clock()))
+        whole = played(Replay(settings(path), site()))
         first: list[Batch] = []
-        for each in Replay(settings(path), Clock()).batches(None, threading.Event()):
+        for each in Replay(settings(path), site()).batches(None, threading.Event()):
             if len(first) == dies_after:
                 break
             first.append(each)
-        rest = played(Replay(settings(path), Clock()), first[-1].cursor if first else None)
+        rest = played(Replay(settings(path), site()), first[-1].cursor if first else None)
     assert records(first + rest) == records(whole)
     assert [record.name for record in records(whole)] == [f"s{i}/fillingLevel" for i in range(rows) if i % 5 != 3]
     if whole:
         assert Place.read((first + rest)[-1].cursor) == Place.read(whole[-1].cursor)
-        assert played(Replay(settings(path), Clock()), whole[-1].cursor) == []
+        assert played(Replay(settings(path), site()), whole[-1].cursor) == []
 
 
 def test_a_file_that_has_grown_is_played_on(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "sensor,time,value\na,2024-01-01,1\n")
-    first = played(Replay(settings(path), Clock()))
+    first = played(Replay(settings(path), site()))
     with path.open("a") as stream:
         stream.write("b,2024-01-02,2\n")
-    again = played(Replay(settings(path), Clock()), first[-1].cursor)
+    again = played(Replay(settings(path), site()), first[-1].cursor)
     assert [record.name for record in records(again)] == ["b/fillingLevel"]
 
 
 def test_paced_play_follows_time_not_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "sensor,time,value\nb,2024-01-01 02:00,2\na,2024-01-01 01:00,1\nc,bad,3\n")
-    driver = Replay(settings(path, speed=1), fast())
+    driver = Replay(settings(path, speed=1), site(fast()))
     batches = played(driver)
     assert [(record.name[0], record.time_ms - T0) for record in records(batches)] == [
         ("a", 3_600_000),
@@ -179,7 +182,7 @@ def test_live_play_happens_now_in_the_same_rhythm(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "sensor,time,value\na,2024-01-01 01:00,1\nb,2024-01-01 03:00,2\n")
     clock = fast()
     before = clock.now_ms()
-    batches = played(Replay(settings(path, speed=2, times="live"), clock))
+    batches = played(Replay(settings(path, speed=2, times="live"), site(clock)))
     first, second = records(batches)
     assert before <= first.time_ms <= clock.now_ms()
     assert second.time_ms - first.time_ms == 3_600_000
@@ -209,7 +212,7 @@ def test_live_play_keeps_its_rhythm_when_the_clock_is_set_and_says_what_the_cloc
     path = write(tmp_path / "a.csv", "sensor,time,value\n" + "".join(lines))
     hand = Hand()
     told: list[Resolved] = []
-    for batch in Replay(settings(path, speed=20, times="live"), hand.clock(1.0)).batches(None, threading.Event()):
+    for batch in Replay(settings(path, speed=20, times="live"), site(hand.clock(1.0))).batches(None, threading.Event()):
         told += records([batch])
         hand.set_by_ms = jump_ms if len(told) >= 3 else 0
     steps = [later.time_ms - earlier.time_ms for earlier, later in pairwise(told)]
@@ -221,7 +224,7 @@ def test_live_play_keeps_its_rhythm_when_the_clock_is_set_and_says_what_the_cloc
 def test_the_same_play_has_the_same_name_and_another_one_has_not(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "sensor,time,value\n")
     names = [
-        Replay(settings(path, **more), Clock()).name
+        Replay(settings(path, **more), site()).name
         for more in ({}, {}, {"sensors": ["a"]}, {"unit": "%"}, {"speed": 1}, {"speed": 2})
     ]
     assert names[0] == names[1]
@@ -247,7 +250,7 @@ class Yard:
 def simulated(clock: Clock, cursor: str | None, batches: int) -> list[Batch]:
     yard = SimulateSettings(start_ms=0, from_ms=0, every_s=60, tick_s=0.01)
     stop = threading.Event()
-    driver = Simulate(yard, "H1", clock, world=Yard())
+    driver = Simulate(yard, site(clock), world=Yard())
     got: list[Batch] = []
     for batch in driver.batches(cursor, stop):
         got.append(batch)
@@ -271,7 +274,7 @@ def test_the_simulated_hub_is_told_without_gap_or_repeat_over_a_restart() -> Non
 def test_a_simulated_hub_lives_on_when_the_clock_is_set_and_weighs_nothing_twice() -> None:
     hand, stop, hour = Hand(), threading.Event(), 3_600_000
     clock = hand.clock(6000)  # a minute passes at each look
-    driver = Simulate(SimulateSettings(start_ms=0, every_s=60, tick_s=0.01), "H1", clock, world=Yard())
+    driver = Simulate(SimulateSettings(start_ms=0, every_s=60, tick_s=0.01), site(clock), world=Yard())
     told: list[list[Resolved]] = []
     for batch in driver.batches(None, stop):
         told.append(records([batch]))
@@ -300,7 +303,7 @@ def test_a_weighing_is_exact_and_complete() -> None:
 def test_the_demo_region_lives_behind_the_driver() -> None:
     start = T0
     clock = Clock(start + 86_400_000, Clock().now_ms(), 1000.0)
-    driver = Simulate(SimulateSettings(start_ms=start, from_ms=start + 36_000_000), "H1", clock)
+    driver = Simulate(SimulateSettings(start_ms=start, from_ms=start + 36_000_000), site(clock))
     stop = threading.Event()
     names = {record.name for batch in [next(driver.batches(None, stop))] for (record,) in batch.samples}
     assert "H1-A/fillingLevel" in names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tweeling_edge.bench.plan import Plan
 from tweeling_edge.clock import system_ms
 from tweeling_edge.committer import GROUP
 from tweeling_edge.config import Config, OutboxSettings
-from tweeling_edge.drivers import Batch
+from tweeling_edge.drivers import Batch, Look
 from tweeling_edge.events import Command, Connected, Delete, Event, Publish
 from tweeling_edge.runtime import Runtime
 from tweeling_edge.sample import Sample
@@ -89,6 +89,10 @@ class _Memory:
             if per_s is not None and due <= GROUP:
                 stop.wait(_PACE_S)
             now = time.monotonic()
+
+    def look(self) -> Iterable[Look]:
+        """Nothing is measured."""
+        return ()
 
     def _samples(self, count: int) -> tuple[Sample, ...]:
         first = len(self.made)

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from tweeling.domain.ids import NAME
 from tweeling.errors import ConfigError
-from tweeling_edge import config as configuration
 from tweeling_edge.bench.plan import Plan
 from tweeling_edge.config import Broker
+from tweeling_edge.settings import validated
 
 _NAME = re.compile(NAME)
 _N = TypeVar("_N", int, float)
@@ -141,7 +141,7 @@ def say(figures: Mapping[str, Any]) -> None:
 
 def _broker(arguments: argparse.Namespace) -> Broker:
     raw = {"host": arguments.host, "port": arguments.port, "protocol": arguments.protocol}
-    return configuration.validated(Broker, raw, source="bench", base=Path.cwd())
+    return validated(Broker, raw, source="bench", base=Path.cwd())
 
 
 def _node(name: str) -> tuple[str, str]:

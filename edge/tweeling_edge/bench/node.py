@@ -14,12 +14,12 @@ from tweeling.wire.ack import Ack, State
 from tweeling.wire.envelope import Envelope
 from tweeling.wire.ranges import SeqSet
 from tweeling.wire.topics import Channel
-from tweeling_edge import config as configuration
 from tweeling_edge.bench.load import THINGS, Load
 from tweeling_edge.bench.plan import Plan
 from tweeling_edge.bench.window import Window
 from tweeling_edge.clock import system_ms
 from tweeling_edge.publisher import Arrived, Confirmed, LineBroken, LineDown, LineEvent, LineUp, Publisher
+from tweeling_edge.settings import credentials
 
 _ASK_S = 3.0
 
@@ -50,7 +50,7 @@ class Node:
         self.first_at = 0.0
         self._publisher = Publisher(
             plan.broker,
-            configuration.credentials(plan.credentials[index]) if plan.credentials else None,
+            credentials(plan.credentials[index]) if plan.credentials else None,
             hub=hub,
             node=self._node,
             presence=self._presence,

@@ -9,12 +9,11 @@ import threading
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from tweeling.wire.senml import Resolved
-from tweeling_edge.clock import Clock
-from tweeling_edge.config import ReplaySettings
-from tweeling_edge.drivers import Batch
-from tweeling_edge.drivers.table import Bad, Good, Skipped, Table
+from tweeling_edge.drivers import Batch, Look, Site
+from tweeling_edge.drivers.table import Bad, Good, ReplaySettings, Skipped, Table
 from tweeling_edge.sample import Sample
 
 log = logging.getLogger("tweeling_edge.replay")
@@ -22,6 +21,7 @@ log = logging.getLogger("tweeling_edge.replay")
 _BATCH = 500
 _JUMP_MS = 1000  # real ones: a clock that moved by more was set
 _SHOWN = 20  # bad rows that are told one by one
+_LOOKED_AT = 10_000  # rows, for a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,12 @@ class Place:
 class Replay:
     """One file, played once: a restart goes on behind the last reading that is durable."""
 
-    def __init__(self, settings: ReplaySettings, clock: Clock) -> None:
+    Settings = ReplaySettings
+
+    def __init__(self, settings: ReplaySettings, site: Site) -> None:
         """Raise ConfigError where the file cannot be read or lacks a column."""
         self._settings = settings
-        self._clock = clock
+        self._clock = site.clock
         self._table = Table(settings)
         told = settings.model_dump_json(exclude={"speed"}) + ("max" if settings.speed == "max" else "paced")
         self.name = f"replay:{settings.file.name}:{hashlib.sha256(told.encode()).hexdigest()[:12]}"
@@ -64,6 +66,20 @@ class Replay:
         if self._settings.speed == "max":
             return self._at_once(place, stop)
         return self._paced(place, float(self._settings.speed), stop)
+
+    def look(self) -> Iterator[Look]:
+        """Show the first reading of each sensor, and the first row without meaning, of the first rows of the file."""
+        seen: set[str] = set()
+        for row in islice(self._table.rows(), _LOOKED_AT):
+            if isinstance(row, Good) and row.sensor not in seen:
+                seen.add(row.sensor)
+                name = f"{row.sensor}/{self._settings.attribute}"
+                yield Look(name, f"{row.value:g}", row.value, row.unit, row.time_ms)
+            elif isinstance(row, Bad) and "" not in seen:
+                seen.add("")
+                yield Look(self._table.path.name, wrong=row.reason, remedy="Such rows are counted and skipped")
+        if not seen:
+            yield Look(self._table.path.name, wrong="holds no reading of these sensors", remedy="See `sensors`")
 
     def _at_once(self, place: Place, stop: threading.Event) -> Iterator[Batch]:
         samples: list[Sample] = []

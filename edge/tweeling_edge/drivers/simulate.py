@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+from pydantic import Field
 
 from tweeling.domain.telemetry import FILLING_LEVEL
 from tweeling.simulation import Fill, Load, Simulator
 from tweeling.wire.senml import Resolved
-from tweeling_edge.clock import Clock
-from tweeling_edge.config import SimulateSettings
-from tweeling_edge.drivers import Batch
+from tweeling_edge.drivers import Batch, Look, Site
 from tweeling_edge.sample import Sample
+from tweeling_edge.settings import DriverSettings
 
 _BATCH = 500
+
+
+class SimulateSettings(DriverSettings):
+    """Lives a hub of the demo region."""
+
+    kind: Literal["simulate"] = "simulate"
+    seed: int = Field(2026, description="any whole number; the same one tells the same story")
+    start_ms: int = Field(ge=0, description="when the story starts, in milliseconds since 1970")
+    from_ms: int | None = Field(None, ge=0, description="where to begin the first time; without it, now")
+    every_s: float = Field(600, gt=0, description="simulated seconds between two readings of a sensor")
+    tick_s: float = Field(1, gt=0, le=3600, description="real seconds between two looks at the world, 0..3600")
 
 
 class World(Protocol):
@@ -32,13 +44,15 @@ class Simulate:
     from there, so that nothing happens twice, and is told at the times that the clock says.
     """
 
-    def __init__(self, settings: SimulateSettings, hub: str, clock: Clock, *, world: World | None = None) -> None:
-        self._world = world or Simulator(settings.seed, hub, settings.start_ms)
-        self._clock = clock
+    Settings = SimulateSettings
+
+    def __init__(self, settings: SimulateSettings, site: Site, *, world: World | None = None) -> None:
+        self._world = world or Simulator(settings.seed, site.hub, settings.start_ms)
+        self._clock = site.clock
         self._from_ms = settings.from_ms
         self._every_ms = round(settings.every_s * 1000)
-        self._tick_ms = settings.tick_s * 1000 * clock.speed
-        self.name = f"simulate:{hub}:{settings.seed}:{settings.start_ms}"
+        self._tick_ms = settings.tick_s * 1000 * site.clock.speed
+        self.name = f"simulate:{site.hub}:{settings.seed}:{settings.start_ms}"
 
     def batches(self, cursor: str | None, stop: threading.Event) -> Iterator[Batch]:
         """Yield what happened up to now, then at every tick; the cursor is the time up to which all is told."""
@@ -57,6 +71,17 @@ class Simulate:
                         return
                 seen = until
             self._clock.wait(self._tick_ms, stop)
+
+    def look(self) -> Iterator[Look]:
+        """Show the last reading of each sensor, and the last weighing of each scale, if there was one just now."""
+        now = self._clock.now_ms()
+        last = {_sample(item, item.time_ms)[0].name: item for item in self._seen(now)}
+        for name, item in last.items():
+            (record,) = _sample(item, item.time_ms)
+            yield Look(name, f"{record.value:g}", record.value, record.unit, record.time_ms)
+
+    def _seen(self, now_ms: int) -> Iterator[Fill | Load]:
+        return self._world.observe(now_ms - self._every_ms, now_ms, every_ms=self._every_ms)
 
     def _between(self, from_ms: int, to_ms: int, shift_ms: int) -> Iterator[Batch]:
         news = to_ms - 2 * self._tick_ms

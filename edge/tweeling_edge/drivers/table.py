@@ -6,18 +6,57 @@ import csv
 import math
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, tzinfo
-from typing import BinaryIO, NamedTuple
+from pathlib import Path
+from typing import BinaryIO, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
+from pydantic import Field, field_validator, model_validator
+
 from tweeling.errors import ConfigError
-from tweeling_edge.config import ReplaySettings
+from tweeling_edge.drivers.times import known_zone, time_ms
+from tweeling_edge.settings import DriverSettings, Section, beside
 
 _SENSOR = re.compile(r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}$")
-_NUMBER = re.compile(r"^-?\d+(\.\d+)?$")
-_EARLIEST_MS = 2**28 * 1000  # SenML reads a time below 2^28 s as relative
-_LATEST_MS = 253_402_300_800_000
 _MAX_LINE = 65_536
+
+
+class Columns(Section):
+    """Which columns of the file hold what; a unit column is optional."""
+
+    sensor: str = Field("sensor", min_length=1, description="the column that names the sensor")
+    time: str = Field("time", min_length=1, description="the column that holds the time")
+    value: str = Field("value", min_length=1, description="the column that holds the value")
+    unit: str | None = Field(None, description="the column that holds the unit, if there is one")
+
+
+class ReplaySettings(DriverSettings):
+    """Plays a recorded series (CSV)."""
+
+    kind: Literal["replay"] = "replay"
+    file: Path = Field(description="a CSV file with a header line")
+    columns: Columns = Field(Columns(), description="a table: sensor, time, value and perhaps unit = column names")
+    unit: str = Field("", max_length=16, description="the SenML unit of every value without one, such as % or /")
+    attribute: str = Field(
+        "fillingLevel", pattern=r"^[A-Za-z][A-Za-z0-9:._-]{0,63}$", description="what is measured, such as fillingLevel"
+    )
+    zone: str = Field("UTC", description="the time zone of times without one, such as Europe/Amsterdam")
+    speed: float | Literal["max"] = Field("max", description='a factor above 0, or "max": as fast as acknowledged')
+    times: Literal["historical", "live"] = Field(
+        "historical", description="historical (keep the recorded times) or live (as if it happened now)"
+    )
+    sensors: tuple[str, ...] = Field((), description="the sensors to play; none means all")
+
+    _resolve = field_validator("file")(beside)
+
+    _known_zone = field_validator("zone")(known_zone)
+
+    @model_validator(mode="after")
+    def _speed_makes_sense(self) -> ReplaySettings:
+        if self.speed == "max" and self.times == "live":
+            raise ValueError('as live, a speed of "max" would put every reading at one moment')
+        if self.speed != "max" and self.speed <= 0:
+            raise ValueError("a speed is above 0")
+        return self
 
 
 class Good(NamedTuple):
@@ -104,12 +143,12 @@ class Table:
             if self._wanted and sensor not in self._wanted:
                 return Skipped(line, end)
             self._check_name(sensor)
-            time_ms = self._time_ms(self._cell(row, self._time))
+            at_ms = self._time_ms(self._cell(row, self._time))
             value = self._number(self._cell(row, self._value))
             unit = self._settings.unit if self._unit is None else self._cell(row, self._unit) or self._settings.unit
         except _CellError as exc:
             return Bad(f"line {line}, column {self._names[exc.column]!r}: {exc}", line, end)
-        return Good(sensor, time_ms, value, unit, line, end)
+        return Good(sensor, at_ms, value, unit, line, end)
 
     def _cell(self, row: list[str], column: int) -> str:
         if column >= len(row):
@@ -122,12 +161,9 @@ class Table:
 
     def _time_ms(self, text: str) -> int:
         try:
-            time_ms = _parse_time(text, self._zone)
-        except (ValueError, OverflowError):
-            raise _CellError(self._time, f"{text[:40]!r} is no time (ISO 8601, or seconds or ms since 1970)") from None
-        if not _EARLIEST_MS <= time_ms < _LATEST_MS:
-            raise _CellError(self._time, f"{text[:40]!r} is before July 1978 or after the year 9999")
-        return time_ms
+            return time_ms(text, self._zone)
+        except ValueError as exc:
+            raise _CellError(self._time, str(exc)) from None
 
     def _number(self, text: str) -> float:
         try:
@@ -160,14 +196,3 @@ class _Lines:
             self.line += 1
             self.end += len(raw)
             yield raw.decode("utf-8", "replace")
-
-
-def _parse_time(text: str, zone: tzinfo) -> int:
-    if _NUMBER.match(text):
-        number = float(text)
-        return round(number) if abs(number) >= 1e11 else round(number * 1000)
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone)
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000
