@@ -20,6 +20,7 @@ _OURS = {
     "http-poll": "tweeling_edge.drivers.http_poll:HttpPoll",
     "mqtt-in": "tweeling_edge.drivers.mqtt_in:MqttIn",
     "replay": "tweeling_edge.drivers.replay:Replay",
+    "serial": "tweeling_edge.drivers.serial:Serial",
     "simulate": "tweeling_edge.drivers.simulate:Simulate",
 }
 

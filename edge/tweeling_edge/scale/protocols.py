@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import xor
 from typing import Literal
@@ -39,6 +39,10 @@ class Protocol:
     read: Callable[[Frame], Said]
     ask: bytes = b""
 
+    def of_unit(self, unit: str) -> Protocol:
+        """The same, where frames that name no unit are of this one."""
+        return replace(self, read=self.read.of_unit(unit)) if isinstance(self.read, Pattern) and unit else self
+
 
 class Pattern:
     """Reads frames by a regular expression that matches the whole of them."""
@@ -60,6 +64,10 @@ class Pattern:
         self._checksum = checksum
         self._tells_rest = "stable" in groups
         self._tells_motion = "moving" in groups
+
+    def of_unit(self, unit: str) -> Pattern:
+        """The same, where frames that name no unit are of this one."""
+        return Pattern(self._pattern.pattern, unit=unit, checksum=self._checksum)
 
     def __call__(self, frame: Frame) -> Said:
         """What a frame says; never raises, since what comes over a cable may be anything."""

@@ -26,12 +26,13 @@ def read_toledo(frame: Frame) -> Said:
     if body[1] & (_OUT | _POWER_UP):
         return NoWeight("out of range" if body[1] & _OUT else "not zeroed since power-up")
     try:
-        return _reading(*body[:3], body[3:9], body[9:])
+        return _reading(body[:3], body[3:9], body[9:])
     except ValueError as exc:
         return NotUnderstood(str(exc))
 
 
-def _reading(a: int, b: int, c: int, shown: bytes, tare: bytes) -> Reading:
+def _reading(status: bytes, shown: bytes, tare: bytes) -> Reading:
+    a, b, c = status
     unit = _unit(b, c)
     factor = Decimal(10) ** (2 - (a & 0x07))
     weight = grams(_number(shown, factor), unit) * (-1 if b & _NEGATIVE else 1)
