@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from tweeling.errors import UnavailableError
 from tweeling.wire.senml import Resolved
 from tweeling_edge.drivers import Batch, Look, Site, registry
+from tweeling_edge.drivers.ports import Parity, open_port
 from tweeling_edge.logs import Seldom
 from tweeling_edge.sample import Sample
 from tweeling_edge.scale.frames import Frame, Framer, Framing, Noise
@@ -27,7 +28,6 @@ from tweeling_edge.settings import DriverSettings
 log = logging.getLogger("tweeling_edge.drivers")
 
 _LOOK_S = 0.2  # how long a read waits, and so how long a stop may take
-_WRITE_S = 2.0
 _SHOWN = 60
 _PUBLISHED = tuple(PUBLISHED)
 
@@ -42,7 +42,7 @@ class SerialSettings(DriverSettings):
     )
     baud: int = Field(9600, ge=50, le=4_000_000, description="bits a second, such as 9600")
     data_bits: Literal[7, 8] = Field(8, description="7 or 8")
-    parity: Literal["none", "even", "odd"] = Field("none", description="none, even or odd")
+    parity: Parity = Field("none", description="none, even or odd")
     stop_bits: Literal[1, 2] = Field(1, description="1 or 2")
 
     protocol: str = Field(description=f"one of {', '.join((*_PUBLISHED, 'pattern'))}")
@@ -154,7 +154,7 @@ class Serial:
         self, settings: SerialSettings, site: Site, *, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
         """Raise ConfigError where pyserial is not installed."""
-        self._library = registry.library("serial", extra="serial")
+        registry.library("serial", extra="serial")
         self._settings = settings
         self._site = site
         self._monotonic_s = monotonic_s
@@ -225,15 +225,14 @@ class Serial:
     def _opened(self) -> AbstractContextManager[Any]:
         settings = self._settings
         return closing(
-            self._library.serial_for_url(
+            open_port(
                 settings.port,
-                baudrate=settings.baud,
-                bytesize=settings.data_bits,
-                parity=settings.parity[0].upper(),
-                stopbits=settings.stop_bits,
-                timeout=_LOOK_S,
-                write_timeout=_WRITE_S,
-                exclusive=True,  # a second reader would take every other byte
+                baud=settings.baud,
+                data_bits=settings.data_bits,
+                parity=settings.parity,
+                stop_bits=settings.stop_bits,
+                timeout_s=_LOOK_S,
+                extra="serial",
             )
         )
 
