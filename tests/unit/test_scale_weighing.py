@@ -81,7 +81,7 @@ def test_a_restart_between_ready_and_rest_loses_nothing() -> None:
 def test_another_truck_that_came_while_nobody_looked_is_weighed() -> None:
     watch = Watch(RULES, READY)
     assert watched(watch, [kg(14_540)] * 5) == [14_540]
-    watch.interrupted()
+    watch = Watch(RULES, watch.memory)
     assert watched(watch, [kg(39_980)] * 50, from_ms=10**6) == [39_980]
     assert watched(watch, [kg(38_000)] * 50, from_ms=2 * 10**6) == [], "but not while it was watched"
 

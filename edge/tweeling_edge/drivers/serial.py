@@ -202,8 +202,14 @@ class Serial:
                 yield Look(sensor, raw, said.weight_g, "g")
                 return
             wrong = said.reason if isinstance(said, NotUnderstood) else f"tells no weight: {said.why}"
-        remedy = "See `protocol` and `pattern`" if raw else "See cable, `baud` and `parity`, and whether to `ask`"
-        yield Look(sensor, raw, wrong=wrong, remedy=remedy)
+        yield Look(sensor, raw, wrong=wrong, remedy=self._remedy(heard=bool(raw)))
+
+    def _remedy(self, *, heard: bool) -> str:
+        if heard:
+            return "See `protocol` and `pattern`, `baud` and `parity`"
+        if self._settings.weigh == "ticket":
+            return "Print a ticket meanwhile; else see cable, `baud` and `parity`"
+        return "See cable, `baud` and `parity`, and whether to `ask`"
 
     def _listen(self, stop: threading.Event, *, until_s: float = float("inf")) -> Generator[tuple[Said, bytes]]:
         """What the indicator says, frame by frame, until stop or a moment; what has no meaning is counted and told."""

@@ -49,21 +49,15 @@ class Memory:
 
 
 class Watch:
-    """Sees every reading of a scale; says when one is a weighing."""
+    """Sees every reading of a scale; says when one is a weighing. Whenever the line was down, another one begins."""
 
     def __init__(self, rules: Rules, memory: Memory) -> None:
         self._rules = rules
         self.memory = memory
-        self._interrupted = True
+        self._unseen = True  # what rests there first may have come while nobody looked
         self._resting: Reading | None = None
         self._since_ms = 0.0
         self._seen = 0
-        self._empty = 0
-
-    def interrupted(self) -> None:
-        """Nobody looked for a while: what rests there now may be another load."""
-        self._interrupted = True
-        self._unsettle()
         self._empty = 0
 
     def see(self, said: Reading | NoWeight, passed_ms: float) -> Weighing | None:
@@ -71,21 +65,14 @@ class Watch:
         if isinstance(said, NoWeight):
             self._unsettle()
             self._empty = 0
-            return None
-        if said.mode == "tare":  # a statement, no weight on the scale
-            return None
-        if self._is_empty(said):
+        elif said.mode == "tare":
+            pass  # a statement, no weight on the scale
+        elif self._is_empty(said):
             self._clear()
-            return None
-        self._empty = 0
-        if said.stable is False or not self._may_count(said):
-            self._unsettle()
-            return None
-        if not self._rested(said, passed_ms) or not self._is_another(said):
-            return None
-        self.memory = replace(self.memory, ready=False, counted_g=said.weight_g)
-        self._interrupted = False
-        return weighing(said, self._rules.tare_g)
+        elif self._is_settled(said, passed_ms) and self._is_new(said):
+            self.memory = replace(self.memory, ready=False, counted_g=said.weight_g)
+            return weighing(said, self._rules.tare_g)
+        return None
 
     def _is_empty(self, said: Reading) -> bool:
         gross = said.weight_g if said.gross_g is None or self._rules.counts == "net" else said.gross_g
@@ -97,22 +84,22 @@ class Watch:
         if self._empty >= _TWICE and not self.memory.ready:
             self.memory = replace(self.memory, ready=True)
 
-    def _may_count(self, said: Reading) -> bool:
-        return said.weight_g >= self._rules.above_g and self._rules.counts in {"any", said.mode}
-
-    def _rested(self, said: Reading, passed_ms: float) -> bool:
-        if self._resting is None or said[:5] != self._resting[:5]:
+    def _is_settled(self, said: Reading, passed_ms: float) -> bool:
+        self._empty = 0
+        counts = said.weight_g >= self._rules.above_g and self._rules.counts in {"any", said.mode}
+        if said.stable is False or not counts:
+            self._unsettle()
+            return False
+        if self._resting is None or said != self._resting:
             self._resting, self._since_ms, self._seen = said, passed_ms, 0
         self._seen += 1
         return self._seen >= _TWICE and passed_ms - self._since_ms >= self._rules.hold_ms
 
-    def _is_another(self, said: Reading) -> bool:
-        if self.memory.ready:
-            return True
+    def _is_new(self, said: Reading) -> bool:
+        unseen, self._unseen = self._unseen, False
         counted = self.memory.counted_g
         another = counted is not None and abs(said.weight_g - counted) >= self._rules.above_g
-        was, self._interrupted = self._interrupted, False
-        return was and another
+        return self.memory.ready or (unseen and another)
 
     def _unsettle(self) -> None:
         self._resting = None
@@ -124,9 +111,6 @@ class Tickets:
     def __init__(self, rules: Rules, memory: Memory) -> None:
         self._rules = rules
         self.memory = memory
-
-    def interrupted(self) -> None:
-        """Changes nothing: a printed line stands for itself."""
 
     def see(self, said: Reading | NoWeight, _passed_ms: float) -> Weighing | None:
         """Take in a printed line."""
