@@ -32,6 +32,8 @@ def settings(**changed: Any) -> SerialSettings:
         ({"port": "spy:///dev/ttyUSB0"}, "drivers[0].port", "socket://host:port"),
         ({"protocol": "toldeo"}, "drivers[0].protocol", "no protocol 'toldeo'. It should be one of mt-sics, st-gs"),
         ({"unit": "stone"}, "drivers[0].unit", "g, kg, t or lb"),
+        ({"protocol": "toledo", "unit": "kg"}, "drivers[0]", "every frame of toledo names its unit"),
+        ({"protocol": "pattern", "pattern": "(?P<weight>.)", "end": [""]}, "drivers[0]", "at least one character"),
         ({"direction": "through"}, "drivers[0].direction", "in or out"),
         ({"above_kg": 0}, "drivers[0].above_kg", "kilograms"),
         ({"below_kg": 500}, "drivers[0]", "below_kg and tare_kg are less than above_kg"),

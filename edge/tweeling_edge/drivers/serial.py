@@ -19,7 +19,7 @@ from tweeling_edge.drivers import Batch, Look, Site, registry
 from tweeling_edge.drivers.ports import Parity, open_port
 from tweeling_edge.logs import Seldom
 from tweeling_edge.sample import Sample
-from tweeling_edge.scale.frames import Frame, Framer, Framing, Noise
+from tweeling_edge.scale.frames import Framer, Framing, Noise
 from tweeling_edge.scale.protocols import PUBLISHED, Checksum, Pattern, Protocol
 from tweeling_edge.scale.reading import GRAMS, NotUnderstood, Reading, Said, known_unit
 from tweeling_edge.scale.weighing import Counts, Memory, Rules, Tickets, Watch, Weighing
@@ -111,6 +111,8 @@ class SerialSettings(DriverSettings):
             raise ValueError(f'{", ".join(sorted(own))} belong to protocol = "pattern", not {self.protocol!r}')
         if self.empty_kg >= self.above_kg or self.tare_kg >= self.above_kg:
             raise ValueError("below_kg and tare_kg are less than above_kg, or an empty scale would be a load")
+        if self.unit and self.protocol.startswith("toledo"):
+            raise ValueError(f"every frame of {self.protocol} names its unit: leave `unit` out")
         if "" in self.end:
             raise ValueError("an end is at least one character")
         if self.protocol == "pattern":
@@ -178,8 +180,9 @@ class Serial:
         watch = self._watcher(self._rules, memory)
         told = False
         with closing(self._listen(stop)) as heard:
-            for said, _ in heard:
+            for said, raw in heard:
                 if isinstance(said, NotUnderstood):
+                    self._refused.note(1, driver=self.name, reason=said.reason, said=_shown(raw))
                     continue
                 weighing = watch.see(said, self._monotonic_s() * 1000)
                 if weighing is None and told and watch.memory == memory:
@@ -212,7 +215,7 @@ class Serial:
         return "See cable, `baud` and `parity`, and whether to `ask`"
 
     def _listen(self, stop: threading.Event, *, until_s: float = float("inf")) -> Generator[tuple[Said, bytes]]:
-        """What the indicator says, frame by frame, until stop or a moment; what has no meaning is counted and told."""
+        """What the indicator says, and the frame it said it in, until stop or a moment."""
         framer = Framer(self._protocol.framing)
         with self._opened() as line:
             heard = ask_at = self._monotonic_s()
@@ -226,7 +229,10 @@ class Serial:
                 elif now - heard > self._silent_s:
                     raise UnavailableError(f"{self._settings.port}: nothing heard for {self._silent_s:g} s")
                 for found in framer.feed(chunk):
-                    yield self._understood(found), found.raw if isinstance(found, Noise) else found.body
+                    if isinstance(found, Noise):
+                        yield NotUnderstood(found.reason), found.raw
+                    else:
+                        yield self._protocol.read(found), found.body
 
     def _opened(self) -> AbstractContextManager[Any]:
         settings = self._settings
@@ -241,13 +247,6 @@ class Serial:
                 extra="serial",
             )
         )
-
-    def _understood(self, found: Frame | Noise) -> Said:
-        said = NotUnderstood(found.reason) if isinstance(found, Noise) else self._protocol.read(found)
-        if isinstance(said, NotUnderstood):
-            raw = found.raw if isinstance(found, Noise) else found.body
-            self._refused.note(1, driver=self.name, reason=said.reason, said=_shown(raw))
-        return said
 
     def _sample(self, weighing: Weighing) -> Sample:
         settings = self._settings
