@@ -125,7 +125,7 @@ class Modbus(Polled):
         ask = getattr(self._client, _ASK[question.table])
         try:
             answer = ask(question.address, count=question.size, device_id=question.device)
-        except self._errors.ConnectionException as exc:
+        except (self._errors.ConnectionException, OSError) as exc:
             raise UnavailableError(f"{self.name}: the other end hung up") from exc
         except self._errors.ModbusException as exc:
             self._client.close()  # an answer that comes too late must not be the next one's
