@@ -162,7 +162,9 @@ def test_an_indicator_that_waits_to_be_asked_is_asked(tmp_path: Path) -> None:
         assert polled.asked >= 4
 
 
-def test_a_printed_ticket_is_a_weighing_with_gross_tare_and_number(tmp_path: Path) -> None:
+def test_a_printed_ticket_is_a_weighing_with_gross_tare_and_number(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     pattern = r"NR (?P<ticket>\d+)\sG (?P<gross>[\d.]+) kg\sT (?P<tare>[\d.]+) kg"
     settings = {"protocol": "pattern", "pattern": pattern, "end": ["\f"], "unit": "kg", "weigh": "ticket"}
     with (
@@ -178,6 +180,7 @@ def test_a_printed_ticket_is_a_weighing_with_gross_tare_and_number(tmp_path: Pat
     assert records[0].value == 10_559_500
     assert records[0].weighing is not None
     assert (records[0].weighing["grs"], records[0].weighing["tar"]) == (25_060_000, 14_500_500)
+    assert messages(caplog) == ["scale.ticket_left_out"]
 
 
 def test_a_weighing_that_the_outbox_could_not_take_is_offered_again(indicator: Indicator) -> None:

@@ -268,7 +268,8 @@ class Simulator:
         if (schedule := self._emptied.get(zone)) is None or not days:
             return {}
         found = {local_day(row.from_ms) for row in schedule.touching(utc_ms(days[0].day), days[-1].hours[-1][1])}
-        return {row.day: self._share for row in days if row.day in found and row.hours[0][0] > self._start_ms}
+        since = self._start_ms + world.BEFORE_MS
+        return {row.day: self._share for row in days if row.day in found and row.hours[0][0] >= since}
 
     def _days(self, first: date) -> Sequence[world.Day]:
         hours = [(day, self._hours.of(day)) for day in (first + timedelta(days=number) for number in range(7))]

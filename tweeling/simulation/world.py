@@ -30,7 +30,8 @@ from tweeling.simulation.parameters import (
 
 _BATCH_MS = 90 * 60_000  # processing takes this long from the first hour of a day
 _MIN_DAY_MS = 2 * _BATCH_MS
-_BEFORE_MS = 3_600_000
+BEFORE_MS = 3_600_000
+"""So long before the gate opens, what leaves past every scale has left."""
 
 
 class Lot(NamedTuple):
@@ -149,7 +150,7 @@ class _Work:
         offtake = usual * mean * max(0.0, 1 + OFFTAKE_GAIN * surplus) * (1 + self.rng.gauss(0, OFFTAKE_VARIATION))
         for day in days:
             if day.day in emptied:
-                self._empty(day.hours[0][0] - _BEFORE_MS, emptied[day.day])
+                self._empty(day.hours[0][0] - BEFORE_MS, emptied[day.day])
             clock = _Clock(day.hours, self.rng)
             self.due_out = min(self.due_out + offtake * day.share, offtake)
             if self.process is None:

@@ -126,7 +126,8 @@ class Modbus(Polled):
         try:
             answer = ask(question.address, count=question.size, device_id=question.device)
         except (self._errors.ConnectionException, OSError) as exc:
-            raise UnavailableError(f"{self.name}: the other end hung up") from exc
+            self._client.close()
+            raise _SilentError("the other end hung up") from exc  # as some gateways do for a device that is silent
         except self._errors.ModbusException as exc:
             self._client.close()  # an answer that comes too late must not be the next one's
             raise _SilentError(f"no answer within {self._settings.timeout_s:g} s, asked twice") from exc

@@ -28,6 +28,7 @@ from tweeling_edge.settings import DriverSettings
 log = logging.getLogger("tweeling_edge.drivers")
 
 _LOOK_S = 0.2  # how long a read waits, and so how long a stop may take
+_SILENT_S = 30.0
 _SHOWN = 60
 _PUBLISHED = tuple(PUBLISHED)
 
@@ -37,7 +38,7 @@ class SerialSettings(DriverSettings):
 
     kind: Literal["serial"] = "serial"
     port: str = Field(
-        pattern=r"^(/|COM\d|socket://|rfc2217://)",
+        pattern=r"^(/|socket://|rfc2217://)",
         description="a device such as /dev/serial/by-id/…, or socket://host:port of a serial server",
     )
     baud: int = Field(9600, ge=50, le=4_000_000, description="bits a second, such as 9600")
@@ -162,10 +163,11 @@ class Serial:
         self._monotonic_s = monotonic_s
         self._protocol = settings.spoken()
         self._rules = settings.rules()
-        ticket = settings.weigh == "ticket"
-        self._silent_s = settings.silent_s or (float("inf") if ticket else 30.0)
-        self._watcher: type[Watch | Tickets] = Tickets if ticket else Watch
+        self._ticket = settings.weigh == "ticket"
+        self._silent_s = settings.silent_s or (float("inf") if self._ticket else _SILENT_S)
+        self._watcher: type[Watch | Tickets] = Tickets if self._ticket else Watch
         self._refused = Seldom(log, "scale.not_understood", "frames")
+        self._left_out = Seldom(log, "scale.ticket_left_out", "tickets")
         self._unkept: Batch | None = None
         self.name = f"serial:{settings.port}"
 
@@ -185,6 +187,8 @@ class Serial:
                     self._refused.note(1, driver=self.name, reason=said.reason, said=_shown(raw))
                     continue
                 weighing = watch.see(said, self._monotonic_s() * 1000)
+                if weighing is None and self._ticket:
+                    self._left_out.note(1, driver=self.name, said=_shown(raw))
                 if weighing is None and told and watch.memory == memory:
                     continue
                 count, memory, told = count + (weighing is not None), watch.memory, True
@@ -210,7 +214,7 @@ class Serial:
     def _remedy(self, *, heard: bool) -> str:
         if heard:
             return "See `protocol` and `pattern`, `baud` and `parity`"
-        if self._settings.weigh == "ticket":
+        if self._ticket:
             return "Print a ticket meanwhile; else see cable, `baud` and `parity`"
         return "See cable, `baud` and `parity`, and whether to `ask`"
 
