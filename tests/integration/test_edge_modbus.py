@@ -197,7 +197,15 @@ def test_the_agent_brings_registers_to_the_hub(port: int, tmp_path: Path) -> Non
         config = write_config(tmp_path, broker=broker, extra=driver)
         with Process("run", config) as agent:
             hub.wait(lambda: len({name for name, *_ in hub.readings}) == len(TOLD), "every register")
+            with Process("status", config, "--json") as status:
+                assert status.wait() == 0
+            unread = json.loads(status.out)["unread"]
             assert agent.terminate() == 0
         assert sum("sensor.lost" in told for told in agent.lines) == 2, agent.lines
+    source = f"modbus:127.0.0.1:{port}"
+    assert set(unread) == {
+        f"{source}: H1-A/battery says that it has no value",
+        f"{source}: H1-A/broken is no number",
+    }
     levels = {round(value, 9) for name, _, value, _ in hub.readings if name == "H1-A/fillingLevel"}
     assert levels == {0.421}

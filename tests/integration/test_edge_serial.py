@@ -183,6 +183,16 @@ def test_a_printed_ticket_is_a_weighing_with_gross_tare_and_number(
     assert messages(caplog) == ["scale.ticket_left_out"]
 
 
+def test_a_line_that_brings_only_noise_is_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tweeling_edge.drivers.serial.TELL_EVERY_S", 0.2)
+    with (
+        Indicator(tmp_path / "tty", b"garbage\r\n") as noisy,
+        Kept(scale(noisy.port), tmp_path / "o.sqlite3") as kept,
+    ):
+        until(lambda: kept.outbox.stats().tallies.get("unread"), "told")
+        assert kept.outbox.rows == 0
+
+
 def test_a_weighing_that_the_outbox_could_not_take_is_offered_again(indicator: Indicator) -> None:
     driver, stop = scale(indicator.port), threading.Event()
     first = driver.batches(None, stop)
@@ -206,6 +216,8 @@ def test_noise_is_counted_and_told_once_and_hides_no_weighing(
         kept.wait_ready()
         indicator.show(TRUCK)
         kept.weighed(1)
+        unread = kept.outbox.stats().tallies["unread"]
+    assert unread[f"serial:{indicator.port}: frames not understood"] >= 20
     told = [record for record in caplog.records if record.message == "scale.not_understood"]
     assert len(told) == 1
     assert "garbage" in told[0].__dict__["said"]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
+from collections import Counter
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Literal
@@ -12,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from tweeling.errors import UnavailableError
-from tweeling_edge.drivers import Look, Site, registry
+from tweeling_edge.drivers import Batch, Look, Site, registry
 from tweeling_edge.drivers.polling import Polled, PollSettings
 from tweeling_edge.drivers.ports import Parity, open_port
 from tweeling_edge.drivers.registers import Question, Register, alone, exception, questions
@@ -71,8 +74,16 @@ class Modbus(Polled):
         self._settings = settings
         self._errors = registry.library("pymodbus.exceptions", extra="modbus")
         self._client = _client(settings)
+        self._unread: Counter[str] = Counter()  # since the last durable batch
         asked = questions(settings.registers)
         self._devices = [list(group) for _, group in groupby(asked, attrgetter("device"))]
+
+    def batches(self, cursor: str | None, stop: threading.Event) -> Iterator[Batch]:
+        """Yield what each look brought, and how often a register had no value."""
+        for batch in super().batches(cursor, stop):
+            counted = dict(+self._unread)
+            yield replace(batch, unread=counted)
+            self._unread.subtract(counted)
 
     def look(self) -> Iterator[Look]:
         """Read every register once. Raises OSError when nobody is there, UnavailableError when no device answers."""
@@ -118,7 +129,10 @@ class Modbus(Polled):
             yield from (Look(each.name, wrong=wrong, remedy=_SEE_ADDRESS) for each in question.registers)
             return
         for register, own in question.answers(words):
-            yield _look(register, register.value(own))
+            look = _look(register, register.value(own))
+            if look.wrong:
+                self._unread[f"{self.name}: {register.name} {look.wrong}"] += 1
+            yield look
 
     def _ask(self, question: Question) -> Any:
         self._connect()

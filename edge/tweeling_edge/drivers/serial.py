@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
@@ -17,7 +18,7 @@ from tweeling.errors import UnavailableError
 from tweeling.wire.senml import Resolved
 from tweeling_edge.drivers import Batch, Look, Site, registry
 from tweeling_edge.drivers.ports import Parity, open_port
-from tweeling_edge.logs import Seldom
+from tweeling_edge.logs import TELL_EVERY_S, Seldom
 from tweeling_edge.sample import Sample
 from tweeling_edge.scale.frames import Framer, Framing, Noise
 from tweeling_edge.scale.protocols import PUBLISHED, Checksum, Pattern, Protocol
@@ -168,6 +169,7 @@ class Serial:
         self._watcher: type[Watch | Tickets] = Tickets if self._ticket else Watch
         self._refused = Seldom(log, "scale.not_understood", "frames")
         self._left_out = Seldom(log, "scale.ticket_left_out", "tickets")
+        self._unread: Counter[str] = Counter()  # since the last durable batch
         self._unkept: Batch | None = None
         self.name = f"serial:{settings.port}"
 
@@ -176,26 +178,39 @@ class Serial:
         if self._unkept is not None and self._unkept.cursor != cursor:
             again = self._unkept  # weighed, and the outbox could not take it
             yield again
+            self._unread.subtract(again.unread)
             cursor = again.cursor
         self._unkept = None
         count, memory = _read(cursor)
         watch = self._watcher(self._rules, memory)
-        told = False
+        tell_at, told = self._monotonic_s() + TELL_EVERY_S, False
         with closing(self._listen(stop)) as heard:
             for said, raw in heard:
-                if isinstance(said, NotUnderstood):
-                    self._refused.note(1, driver=self.name, reason=said.reason, said=_shown(raw))
+                weighing = self._see(watch, said, raw)
+                there = not told and not isinstance(said, NotUnderstood)
+                if weighing is None and watch.memory == memory and not there and not self._is_due(tell_at):
                     continue
-                weighing = watch.see(said, self._monotonic_s() * 1000)
-                if weighing is None and self._ticket:
-                    self._left_out.note(1, driver=self.name, said=_shown(raw))
-                if weighing is None and told and watch.memory == memory:
-                    continue
-                count, memory, told = count + (weighing is not None), watch.memory, True
+                count, memory, told = count + (weighing is not None), watch.memory, told or there
                 samples = () if weighing is None else (self._sample(weighing),)
-                self._unkept = Batch(samples, _write(count, memory))
+                self._unkept = Batch(samples, _write(count, memory), unread=dict(+self._unread))
                 yield self._unkept
-                self._unkept = None
+                self._unread.subtract(self._unkept.unread)
+                tell_at, self._unkept = self._monotonic_s() + TELL_EVERY_S, None
+
+    def _see(self, watch: Watch | Tickets, said: Said, raw: bytes) -> Weighing | None:
+        """Take in what was said; count and tell what is left out."""
+        if isinstance(said, NotUnderstood):
+            self._unread[f"{self.name}: frames not understood"] += 1
+            self._refused.note(1, driver=self.name, reason=said.reason, said=_shown(raw))
+            return None
+        weighing = watch.see(said, self._monotonic_s() * 1000)
+        if weighing is None and self._ticket:
+            self._unread[f"{self.name}: tickets left out"] += 1
+            self._left_out.note(1, driver=self.name, said=_shown(raw))
+        return weighing
+
+    def _is_due(self, tell_at: float) -> bool:
+        return self._monotonic_s() >= tell_at and any(self._unread.values())
 
     def look(self) -> Iterator[Look]:
         """Show the first weight that comes within the patience, or what came instead of one."""
