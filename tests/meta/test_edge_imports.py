@@ -90,13 +90,20 @@ def test_the_base_install_is_what_the_project_says() -> None:
     assert asked <= BASE
 
 
-def test_the_systemd_unit_is_one() -> None:
-    unit = EDGE / "tweeling-edge.service"
+@pytest.mark.parametrize("drop_in", [False, True])
+def test_the_systemd_unit_is_one_with_and_without_serial_ports(drop_in: bool, tmp_path: Path) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("systemd-analyze is not installed")
+    unit = tmp_path / "tweeling-edge.service"
+    shutil.copy(EDGE / unit.name, unit)
+    if drop_in:
+        (tmp_path / f"{unit.name}.d").mkdir()
+        shutil.copy(EDGE / "tweeling-edge-serial.conf", tmp_path / f"{unit.name}.d" / "serial.conf")
     done = subprocess.run([analyze, "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False)
-    complaints = [line for line in done.stderr.splitlines() if unit.name in line and "is not executable" not in line]
+    complaints = [
+        line for line in done.stderr.splitlines() if str(tmp_path) in line and "is not executable" not in line
+    ]
     assert complaints == []
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from bisect import bisect
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import accumulate
 from random import Random
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tweeling.domain.region import Flow
@@ -29,6 +30,8 @@ from tweeling.simulation.parameters import (
 
 _BATCH_MS = 90 * 60_000  # processing takes this long from the first hour of a day
 _MIN_DAY_MS = 2 * _BATCH_MS
+BEFORE_MS = 3_600_000
+"""So long before the gate opens, what leaves past every scale has left."""
 
 
 class Lot(NamedTuple):
@@ -80,11 +83,19 @@ class State:
         return sum(lot.grams for lot in self.lots)
 
 
+class Gone(NamedTuple):
+    """What left past every scale."""
+
+    time_ms: int
+    grams: int
+
+
 class Week(NamedTuple):
     """What happened in a week, unordered, and the state after it."""
 
     passages: list[Passage]
     batches: list[Batch]
+    gone: list[Gone]
     state: State
 
 
@@ -99,9 +110,21 @@ def opening(flow: Flow, rng: Random) -> State:
     return State(tuple(lots))
 
 
-def week(flow: Flow, state: State, days: Sequence[Day], *, season: float, mean: float, rng: Random) -> Week:
-    """Live one week. season: this week's factor on the flow; mean: the year's mean of it."""
-    return _Work(flow, state, rng).live(days, season=season, mean=mean)
+def week(
+    flow: Flow,
+    state: State,
+    days: Sequence[Day],
+    *,
+    season: float,
+    mean: float,
+    rng: Random,
+    emptied: Mapping[date, float] = MappingProxyType({}),
+) -> Week:
+    """Live one week. season: this week's factor on the flow; mean: the year's mean of it.
+
+    emptied: the share of the stock that is gone on some mornings, an hour before the gate opens.
+    """
+    return _Work(flow, state, rng).live(days, season=season, mean=mean, emptied=emptied)
 
 
 class _Work:
@@ -117,14 +140,17 @@ class _Work:
         self.stock_g = state.stock_g
         self.passages: list[Passage] = []
         self.batches: list[Batch] = []
+        self.gone: list[Gone] = []
 
-    def live(self, days: Sequence[Day], *, season: float, mean: float) -> Week:
+    def live(self, days: Sequence[Day], *, season: float, mean: float, emptied: Mapping[date, float]) -> Week:
         usual = self.flow.inflow_t_week * 1e6
         spread = math.sqrt(math.log(1 + self.flow.variation**2))
         supply = usual * season * math.exp(self.rng.gauss(-spread * spread / 2, spread))
         surplus = self.stock_g / (usual * self.flow.dwell_weeks) - 1
         offtake = usual * mean * max(0.0, 1 + OFFTAKE_GAIN * surplus) * (1 + self.rng.gauss(0, OFFTAKE_VARIATION))
         for day in days:
+            if day.day in emptied:
+                self._empty(day.hours[0][0] - BEFORE_MS, emptied[day.day])
             clock = _Clock(day.hours, self.rng)
             self.due_out = min(self.due_out + offtake * day.share, offtake)
             if self.process is None:
@@ -133,7 +159,16 @@ class _Work:
                 self._make(self.process, day, clock)
             self.due_in += supply * day.share
             self._receive(day, clock)  # last: what comes today can leave tomorrow at the earliest
-        return Week(self.passages, self.batches, State(tuple(self.lots), self.due_in, self.due_out))
+        return Week(self.passages, self.batches, self.gone, State(tuple(self.lots), self.due_in, self.due_out))
+
+    def _empty(self, time_ms: int, share: float) -> None:
+        """Let whole lots vanish, the oldest first, until at least this share is gone."""
+        wanted = share * sum(lot.grams for lot in self.lots)
+        grams = 0
+        while self.lots and grams < wanted:
+            grams += self.lots.popleft().grams
+        if grams:
+            self.gone.append(Gone(time_ms, grams))
 
     def _receive(self, day: Day, clock: _Clock) -> None:
         number = 0

@@ -19,7 +19,9 @@ GROUP = "tweeling.drivers"
 _OURS = {
     "http-poll": "tweeling_edge.drivers.http_poll:HttpPoll",
     "mqtt-in": "tweeling_edge.drivers.mqtt_in:MqttIn",
+    "modbus": "tweeling_edge.drivers.modbus:Modbus",
     "replay": "tweeling_edge.drivers.replay:Replay",
+    "serial": "tweeling_edge.drivers.serial:Serial",
     "simulate": "tweeling_edge.drivers.simulate:Simulate",
 }
 

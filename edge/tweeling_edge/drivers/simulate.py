@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tweeling.domain.telemetry import FILLING_LEVEL
-from tweeling.simulation import Fill, Load, Simulator
+from tweeling.simulation import Faults, Faulty, Fill, Load, Simulator, Told
 from tweeling.wire.senml import Resolved
 from tweeling_edge.drivers import Batch, Look, Site
 from tweeling_edge.sample import Sample
@@ -27,6 +27,9 @@ class SimulateSettings(DriverSettings):
     from_ms: int | None = Field(None, ge=0, description="where to begin the first time; without it, now")
     every_s: float = Field(600, gt=0, description="simulated seconds between two readings of a sensor")
     tick_s: float = Field(1, gt=0, le=3600, description="real seconds between two looks at the world, 0..3600")
+    faults: Annotated[Faults, BeforeValidator(Faults.preset)] = Field(
+        Faults(), description='"none", "mild" or "rough", or a table [drivers.faults] with what goes wrong how often'
+    )
 
 
 class World(Protocol):
@@ -34,6 +37,14 @@ class World(Protocol):
 
     def observe(self, from_ms: int, to_ms: int, *, every_ms: int) -> Iterator[Fill | Load]:
         """Yield fills every so often, and loads when they are weighed."""
+        ...
+
+
+class Tell(Protocol):
+    """A world as the gateway hears of it."""
+
+    def __call__(self, from_ms: int, to_ms: int, *, every_ms: int) -> Iterator[Told]:
+        """Yield what arrives in [from, to), in order of arrival, however it is cut."""
         ...
 
 
@@ -47,7 +58,7 @@ class Simulate:
     Settings = SimulateSettings
 
     def __init__(self, settings: SimulateSettings, site: Site, *, world: World | None = None) -> None:
-        self._world = world or Simulator(settings.seed, site.hub, settings.start_ms)
+        self._tell = _telling(settings, site.hub, world)
         self._clock = site.clock
         self._from_ms = settings.from_ms
         self._every_ms = round(settings.every_s * 1000)
@@ -75,27 +86,35 @@ class Simulate:
     def look(self) -> Iterator[Look]:
         """Show the last reading of each sensor, and the last weighing of each scale, if there was one just now."""
         now = self._clock.now_ms()
-        last = {_sample(item, item.time_ms)[0].name: item for item in self._seen(now)}
-        for name, item in last.items():
-            (record,) = _sample(item, item.time_ms)
+        told = (item for _, item in self._tell(now - self._every_ms, now, every_ms=self._every_ms))
+        last = {record.name: record for item in told for record in _sample(item, item.time_ms)}
+        for name, record in last.items():
             yield Look(name, f"{record.value:g}", record.value, record.unit, record.time_ms)
-
-    def _seen(self, now_ms: int) -> Iterator[Fill | Load]:
-        return self._world.observe(now_ms - self._every_ms, now_ms, every_ms=self._every_ms)
 
     def _between(self, from_ms: int, to_ms: int, shift_ms: int) -> Iterator[Batch]:
         news = to_ms - 2 * self._tick_ms
         samples: list[Sample] = []
         last_ms = from_ms
-        for item in self._world.observe(from_ms, to_ms, every_ms=self._every_ms):
+        for at_ms, item in self._tell(from_ms, to_ms, every_ms=self._every_ms):
             # A cut lies between two moments, so that the cursor is one.
-            if len(samples) >= _BATCH and item.time_ms > last_ms:
-                yield Batch(tuple(samples), str(item.time_ms), live=item.time_ms >= news)
+            if len(samples) >= _BATCH and at_ms > last_ms:
+                yield Batch(tuple(samples), str(at_ms), live=at_ms >= news)
                 samples = []
             samples.append(_sample(item, item.time_ms + shift_ms))
-            last_ms = item.time_ms
+            last_ms = at_ms
         if samples:
             yield Batch(tuple(samples), str(to_ms))
+
+
+def _telling(settings: SimulateSettings, hub: str, world: World | None) -> Tell:
+    if world is None and settings.faults:
+        return Faulty(settings.seed, hub, settings.start_ms, settings.faults).tell
+    observe = (world or Simulator(settings.seed, hub, settings.start_ms)).observe
+
+    def tell(from_ms: int, to_ms: int, *, every_ms: int) -> Iterator[Told]:
+        return (Told(item.time_ms, item) for item in observe(from_ms, to_ms, every_ms=every_ms))
+
+    return tell
 
 
 def _sample(item: Fill | Load, time_ms: int) -> Sample:
