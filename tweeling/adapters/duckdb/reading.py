@@ -1,0 +1,90 @@
+"""The SQL that sees live points and sealed files as one.
+
+Every query asks for `asked` (row, id, key), a table of series. A live point stands before the sealed one of the same
+series and time, which it replaces; files of one kind never meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from tweeling.adapters.duckdb.live import one
+from tweeling.adapters.duckdb.parquet import VALUE
+from tweeling.adapters.duckdb.pieces import Kind, Piece, listed
+
+EVERY = 2**62
+"""A batch behind every other."""
+
+_LIVE = """SELECT asked.row, point.t, point.value, point.quality FROM point JOIN asked ON point.series = asked.id
+    WHERE point.t >= $start AND point.t < $end AND point.batch <= $through"""
+_SEALED = f"""SELECT asked.row, file.t, {VALUE} AS value, file.quality
+    FROM read_parquet($raw) file JOIN asked ON file.series = asked.key WHERE file.t >= $start AND file.t < $end"""
+_REPLACED = """ AND NOT EXISTS (SELECT 1 FROM point WHERE point.series = asked.id AND point.t = file.t
+    AND point.t >= $start AND point.t < $end AND point.batch <= $through)"""
+_AS_PARTS = """SELECT row, t, 1 AS n, value AS total, value AS low, value AS high, value AS last, t AS last_t,
+    quality, 1 AS newer FROM"""
+_HOURS = """SELECT asked.row, file.t, n, total, low, high, last, last_t, quality, 0 AS newer
+    FROM read_parquet($hourly) file JOIN asked ON file.series = asked.key WHERE file.t >= $start AND file.t < $end"""
+
+
+class Look(NamedTuple):
+    """What stands in [start, end), in the transaction of a cursor."""
+
+    start_ms: int
+    end_ms: int
+    pieces: Sequence[Piece]
+    overlaid: bool
+    through: int = EVERY
+
+    @classmethod
+    def at(cls, cursor: duckdb.DuckDBPyConnection, start_ms: int, end_ms: int) -> Look:
+        """See what there is."""
+        pieces = [each for each in listed(cursor) if each.start_ms < end_ms and each.end_ms > start_ms]
+        return cls.of(cursor, start_ms, end_ms, pieces)
+
+    @classmethod
+    def of(
+        cls, cursor: duckdb.DuckDBPyConnection, start_ms: int, end_ms: int, pieces: Sequence[Piece], through: int = EVERY
+    ) -> Look:
+        """Just these pieces, and live points."""
+        last = max((each.end_ms for each in pieces if each.kind == "raw"), default=start_ms)
+        found = cursor.execute("SELECT 1 FROM point WHERE t >= ? AND t < ? LIMIT 1", [start_ms, min(last, end_ms)])
+        return cls(start_ms, end_ms, pieces, bool(found.fetchall()), through)
+
+    def names(self, kind: Kind) -> list[str]:
+        """The files of a kind."""
+        return [each.name for each in self.pieces if each.kind == kind]
+
+    def points(self) -> str:
+        """SQL for (row, t, value, quality) of every raw point."""
+        return f"{_LIVE} UNION ALL {self.sealed()}" if self.names("raw") else _LIVE
+
+    def sealed(self) -> str:
+        """Of these, those in files."""
+        return _SEALED + (_REPLACED if self.overlaid else "")
+
+    def parts(self) -> str:
+        """SQL for (row, t, n, total, low, high, last, last_t, quality, newer): raw points, each as one, and hours."""
+        raw = f"{_AS_PARTS} ({self.points()})"
+        return f"{raw} UNION ALL {_HOURS}" if self.names("hourly") else raw
+
+    def given(self, folder: str, sql: str, **more: Any) -> dict[str, Any]:
+        """What a query of this look is to be given."""
+        known = {"start": self.start_ms, "end": self.end_ms, "through": self.through}
+        known |= {kind: [f"{folder}/{name}" for name in self.names(kind)] for kind in ("raw", "hourly")}
+        return {name: value for name, value in (known | more).items() if f"${name}" in sql}
+
+
+def asked(ids: Sequence[int], keys: Iterable[str]) -> pa.Table:
+    """The table of that name: row i is series ids[i]."""
+    rows = pa.array(range(len(ids)), pa.int32())
+    return pa.table({"row": rows, "id": pa.array(ids, pa.int32()), "key": pa.array(keys, pa.string())})
+
+
+def count(cursor: duckdb.DuckDBPyConnection, sql: str, given: dict[str, Any]) -> int:
+    """How many rows SQL for rows has."""
+    return one(cursor.execute(f"SELECT count(*) FROM ({sql})", given))  # noqa: S608  (our own SQL)
