@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support_store import DAY, HOUR, MINUTE, T0, Opener, duckdb_opener, points, sealed_opener, victoria_metrics, victoria_opener
+from support_store import (
+    DAY,
+    HOUR,
+    MINUTE,
+    T0,
+    Opener,
+    duckdb_opener,
+    points,
+    sealed_opener,
+    victoria_metrics,
+    victoria_opener,
+)
 
 from tweeling.adapters.memory import MemoryStore
 from tweeling.domain.points import Point, Points

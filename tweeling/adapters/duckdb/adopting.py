@@ -53,7 +53,9 @@ def found(folder: Path) -> list[Piece]:
     for path in sorted(there, key=lambda path: int(path.name.split(".")[1]), reverse=True):
         try:
             note = json.loads(pq.read_metadata(path).metadata[NOTE])
-            piece = Piece(path.name, note["kind"], note["start_ms"], note["end_ms"], note["points"], path.stat().st_size)
+            piece = Piece(
+                path.name, note["kind"], note["start_ms"], note["end_ms"], note["points"], path.stat().st_size
+            )
         except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as exc:
             log.warning("store.unreadable", extra={"file": str(path), "reason": str(exc)})
             continue  # it stays where it is

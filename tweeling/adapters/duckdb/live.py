@@ -12,13 +12,12 @@ import duckdb
 
 from tweeling.errors import UnavailableError
 
-POINT = """(
-    series INTEGER NOT NULL, t BIGINT NOT NULL, value DOUBLE NOT NULL, quality UTINYINT NOT NULL,
-    batch BIGINT NOT NULL DEFAULT 0)"""
 # No keys and so no indexes, of which each would take a block of 256 KiB; one process writes, and it knows.
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS series (id INTEGER NOT NULL, key VARCHAR NOT NULL);
-CREATE TABLE IF NOT EXISTS point {POINT};
+CREATE TABLE IF NOT EXISTS point (
+    series INTEGER NOT NULL, t BIGINT NOT NULL, value DOUBLE NOT NULL, quality UTINYINT NOT NULL,
+    batch BIGINT NOT NULL);
 ALTER TABLE point ADD COLUMN IF NOT EXISTS batch BIGINT DEFAULT 0;
 CREATE TABLE IF NOT EXISTS applied (source VARCHAR NOT NULL, through BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS newest (
@@ -30,6 +29,7 @@ CREATE TABLE IF NOT EXISTS kept (sealed_ms BIGINT NOT NULL, raw_ms BIGINT NOT NU
 """
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": 2,
+    "default_block_size": "16384",  # what is small stays small; what is much is sealed
     "memory_limit": "1GB",
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -102,14 +102,18 @@ class Live:
             try:
                 if not self.read_only:
                     connection.execute(_SCHEMA)
-                elif not connection.execute("FROM duckdb_tables() WHERE table_name = 'kept'").fetchall():
-                    raise UnavailableError(f"{self.path}: an earlier version wrote the file. Start the hub once")
+                else:
+                    self._refuse_earlier(connection)
                 self._on_open(connection)
             except BaseException:
                 connection.close()
                 raise
             self._connection = connection
         return self._connection
+
+    def _refuse_earlier(self, connection: duckdb.DuckDBPyConnection) -> None:
+        if not connection.execute("FROM duckdb_tables() WHERE table_name = 'kept'").fetchall():
+            raise UnavailableError(f"{self.path}: an earlier version wrote the file. Start the hub once")
 
     def _let_go(self) -> None:
         if self._connection is not None:

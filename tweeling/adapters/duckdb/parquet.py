@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,7 @@ _MOST = 0.95  # of a series' points, so that a scale is worth having
 _EXACT = 2.0**53
 
 
-def write(path: Path, kind: Kind, batches: Iterable[pa.RecordBatch], keys: pa.Array, note: dict[str, object]) -> int:
+def write(path: Path, kind: Kind, batches: Iterable[pa.RecordBatch], keys: pa.Array, note: Mapping[str, object]) -> int:
     """Write rows that come sorted by series and time, `row` a place in `keys`; return for how many points they stand.
 
     The file is there, under its name and on disk, when this returns; before that it has another name.
@@ -101,26 +101,29 @@ def sync(folder: Path) -> None:
         os.close(handle)
 
 
-def short(values: NDArray[np.float64], sizes: Sequence[int] | NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+def short(
+    values: NDArray[np.float64], sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
     """Digits and scale of values, and for which of them digits / scale is the value, bit by bit.
 
     sizes: of the runs that share a scale, the smallest that serves nearly all of the run.
     """
-    ends = np.cumsum(sizes)
-    starts = ends - sizes
+    starts = np.cumsum(sizes) - sizes
     scale = np.zeros(len(starts))
     with np.errstate(over="ignore", invalid="ignore"):
         for power in 10.0 ** np.arange(_PLACES):
             if scale.all():
                 break
-            share = np.add.reduceat(_digits(values, power)[1], starts) / sizes
+            share = np.add.reduceat(_digits(values, power)[1], starts, dtype=np.int64) / sizes
             scale[(scale == 0) & (share >= _MOST)] = power
         scales = np.repeat(np.where(scale, scale, 1.0), sizes)
         digits, exact = _digits(values, scales)
     return np.where(exact, digits, 0).astype(np.int64), scales, exact
 
 
-def _digits(values: NDArray[np.float64], scale: NDArray[np.float64] | np.float64) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _digits(
+    values: NDArray[np.float64], scale: NDArray[np.float64] | np.float64
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     digits = np.rint(values * scale) + 0.0  # -0.0 has a bit that digits have not
     return digits, (np.abs(digits) < _EXACT) & ((digits / scale).view(np.int64) == values.view(np.int64))
 

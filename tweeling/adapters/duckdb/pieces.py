@@ -61,7 +61,9 @@ def start_of(month: int) -> int:
     return int(np.datetime64(month, "M").astype("datetime64[ms]").astype(np.int64))
 
 
-def plan(pieces: Sequence[Piece], late: Sequence[int], *, new: int, start_ms: int, end_ms: int, whole: bool) -> list[Part]:
+def plan(
+    pieces: Sequence[Piece], late: Sequence[int], *, new: int, start_ms: int, end_ms: int, whole: bool
+) -> list[Part]:
     """Which files of a month to write, so that each point is written few times and a whole month is one file.
 
     pieces: what there is, by time. late: how many points each has to take in. new: how many points lie behind them, in
@@ -71,7 +73,9 @@ def plan(pieces: Sequence[Piece], late: Sequence[int], *, new: int, start_ms: in
     while first and ((whole and (new or len(pieces) > 1)) or pieces[first - 1].points <= _SMALLER * points):
         first -= 1
         points += pieces[first].points
-    parts = [Part((piece,), piece.start_ms, piece.end_ms) for piece, more in zip(pieces[:first], late, strict=False) if more]
+    parts = [
+        Part((piece,), piece.start_ms, piece.end_ms) for piece, more in zip(pieces[:first], late, strict=False) if more
+    ]
     if new or first < len(pieces):
         parts.append(Part(tuple(pieces[first:]), pieces[first].start_ms if first < len(pieces) else start_ms, end_ms))
     return parts
@@ -88,22 +92,16 @@ def trouble(folder: Path, pieces: Iterable[Piece]) -> str | None:
         path = folder / piece.name
         try:
             size = path.stat().st_size
-        except OSError as exc:
-            found = exc.strerror or "cannot be looked at"
-        else:
-            if size == piece.bytes:
-                continue
-            found = f"has {size} bytes of {piece.bytes}"
-        return damaged(path, found)
+        except FileNotFoundError:
+            return damaged(path, "is missing")
+        if size != piece.bytes:
+            return damaged(path, f"has {size} bytes of {piece.bytes}")
     return None
 
 
-def damaged(path: Path, found: str) -> str:
-    """Say that a sealed file is of no use, and what to do."""
-    return (
-        f"{path}: this sealed file {found if found.startswith('has') else 'cannot be read (' + found + ')'}, so its time "
-        "cannot be answered for. Restore it from the latest backup"
-    )
+def damaged(path: Path, how: str) -> str:
+    """Say what is wrong with a sealed file, and what to do."""
+    return f"{path}: the sealed file {how}. Restore it from the latest backup; until then its time is not answered for"
 
 
 def strays(folder: Path, pieces: Iterable[Piece]) -> list[Path]:

@@ -19,6 +19,7 @@ from tweeling.adapters.duckdb.pieces import Kind, Piece, listed
 EVERY = 2**62
 """A batch behind every other."""
 
+_FEW = 500
 _LIVE = """SELECT asked.row, point.t, point.value, point.quality FROM point JOIN asked ON point.series = asked.id
     WHERE point.t >= $start AND point.t < $end AND point.batch <= $through"""
 _SEALED = f"""SELECT asked.row, file.t, {VALUE} AS value, file.quality
@@ -32,23 +33,32 @@ _HOURS = """SELECT asked.row, file.t, n, total, low, high, last, last_t, quality
 
 
 class Look(NamedTuple):
-    """What stands in [start, end), in the transaction of a cursor."""
+    """What stands in [start, end), in the transaction of a cursor. keys: the series asked for, if these are few.
+
+    Told so, DuckDB looks them up in the files' dictionaries, and decodes little else; a join it would do row by row.
+    """
 
     start_ms: int
     end_ms: int
     pieces: Sequence[Piece]
     overlaid: bool
     through: int = EVERY
+    keys: Sequence[str] = ()
 
     @classmethod
-    def at(cls, cursor: duckdb.DuckDBPyConnection, start_ms: int, end_ms: int) -> Look:
+    def at(cls, cursor: duckdb.DuckDBPyConnection, start_ms: int, end_ms: int, keys: Sequence[str]) -> Look:
         """See what there is."""
         pieces = [each for each in listed(cursor) if each.start_ms < end_ms and each.end_ms > start_ms]
-        return cls.of(cursor, start_ms, end_ms, pieces)
+        return cls.of(cursor, start_ms, end_ms, pieces)._replace(keys=keys if len(keys) <= _FEW else ())
 
     @classmethod
     def of(
-        cls, cursor: duckdb.DuckDBPyConnection, start_ms: int, end_ms: int, pieces: Sequence[Piece], through: int = EVERY
+        cls,
+        cursor: duckdb.DuckDBPyConnection,
+        start_ms: int,
+        end_ms: int,
+        pieces: Sequence[Piece],
+        through: int = EVERY,
     ) -> Look:
         """Just these pieces, and live points."""
         last = max((each.end_ms for each in pieces if each.kind == "raw"), default=start_ms)
@@ -65,18 +75,22 @@ class Look(NamedTuple):
 
     def sealed(self) -> str:
         """Of these, those in files."""
-        return _SEALED + (_REPLACED if self.overlaid else "")
+        return _SEALED + (_REPLACED if self.overlaid else "") + self._few()
 
     def parts(self) -> str:
         """SQL for (row, t, n, total, low, high, last, last_t, quality, newer): raw points, each as one, and hours."""
         raw = f"{_AS_PARTS} ({self.points()})"
-        return f"{raw} UNION ALL {_HOURS}" if self.names("hourly") else raw
+        return f"{raw} UNION ALL {_HOURS}{self._few()}" if self.names("hourly") else raw
 
     def given(self, folder: str, sql: str, **more: Any) -> dict[str, Any]:
         """What a query of this look is to be given."""
-        known = {"start": self.start_ms, "end": self.end_ms, "through": self.through}
+        known: dict[str, Any] = {"start": self.start_ms, "end": self.end_ms, "through": self.through}
+        known["keys"] = list(self.keys)
         known |= {kind: [f"{folder}/{name}" for name in self.names(kind)] for kind in ("raw", "hourly")}
         return {name: value for name, value in (known | more).items() if f"${name}" in sql}
+
+    def _few(self) -> str:
+        return " AND file.series IN $keys" if self.keys else ""
 
 
 def asked(ids: Sequence[int], keys: Iterable[str]) -> pa.Table:
@@ -87,4 +101,4 @@ def asked(ids: Sequence[int], keys: Iterable[str]) -> pa.Table:
 
 def count(cursor: duckdb.DuckDBPyConnection, sql: str, given: dict[str, Any]) -> int:
     """How many rows SQL for rows has."""
-    return one(cursor.execute(f"SELECT count(*) FROM ({sql})", given))  # noqa: S608  (our own SQL)
+    return one(cursor.execute(f"SELECT count(*) FROM ({sql})", given))

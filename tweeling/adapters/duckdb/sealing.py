@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from tweeling.adapters.duckdb import parquet, reading
-from tweeling.adapters.duckdb.live import POINT, Live, one
+from tweeling.adapters.duckdb.live import Live, one
 from tweeling.adapters.duckdb.pieces import (
     HOUR_MS,
     Kind,
@@ -50,6 +50,9 @@ _NEWEST = f"""SELECT series, max(t), arg_max(value, t * 2 + live), arg_max(quali
     FROM (SELECT *, 0 AS live FROM newest UNION ALL SELECT series, t, value, quality, 1 {_OF_LIVE}) GROUP BY series"""
 _MONTHS = """SELECT DISTINCT date_diff('month', TIMESTAMP '1970-01-01', epoch_ms(t)) FROM point
     WHERE t < ? AND batch <= ?"""
+_TABLES = {
+    "point": "series, t", "series": "id", "newest": "series", "applied": "source", "sealed": "name", "kept": "raw_ms",
+}  # fmt: skip
 
 
 class Keeping(NamedTuple):
@@ -59,7 +62,7 @@ class Keeping(NamedTuple):
     hourly values. hourly_ms: likewise for these, before they are removed.
     """
 
-    seal_ms: int = DAY_MS
+    seal_ms: int = 6 * HOUR_MS
     raw_ms: int = 90 * DAY_MS
     hourly_ms: int = 0
 
@@ -101,16 +104,14 @@ class Sealing:
                 return
             self._folder.mkdir(exist_ok=True)
             failed: UnavailableError | None = None
+            changed = False
             for month in self._months(work):
                 try:
-                    if start_of(month) < work.raw_ms:
-                        self._downsample(month, work)
-                    else:
-                        self._seal(month, work)
+                    changed |= (self._downsample if start_of(month) < work.raw_ms else self._seal)(month, work)
                 except UnavailableError as exc:
                     failed = failed or exc
-            self._expire(now_ms)
-            self._tidy()
+            if self._expire(now_ms) or changed:
+                self._tidy()
             if failed is not None:
                 raise failed
             with self._live.writing, self._live.cursor() as cursor:
@@ -140,8 +141,8 @@ class Sealing:
         split = {month for month in raw if raw.count(month) > 1 and start_of(month + 1) <= work.end_ms}
         return sorted(months | split | {month for month in raw if start_of(month) < work.raw_ms})
 
-    def _seal(self, month: int, work: _Work) -> None:
-        """Write the files that a month's live points ask for."""
+    def _seal(self, month: int, work: _Work) -> bool:
+        """Write the files that a month's live points ask for; say whether there were any."""
         with self._live.cursor(reading=True) as cursor:
             pieces = [each for each in self._of(cursor, month) if each.kind == "raw"]
 
@@ -157,14 +158,16 @@ class Sealing:
         made = [self._write("raw", part, work, "{points} ORDER BY row, t") for part in parts]
         if made:
             self._switch(made, [piece for part in parts for piece in part.replaces], work)
+        return bool(made)
 
-    def _downsample(self, month: int, work: _Work) -> None:
+    def _downsample(self, month: int, work: _Work) -> bool:
         """Make hourly values of all there is of a month."""
         with self._live.cursor(reading=True) as cursor:
             pieces = self._of(cursor, month)
         part = Part(tuple(pieces), start_of(month), start_of(month + 1))
         made = self._write("hourly", part, work, _HOURLY)
         self._switch([made], pieces, work)
+        return True
 
     def _of(self, cursor: duckdb.DuckDBPyConnection, month: int) -> list[Piece]:
         pieces = [each for each in listed(cursor) if month_of(each.start_ms) == month]
@@ -194,7 +197,9 @@ class Sealing:
         except UnavailableError as exc:
             for piece in part.replaces:
                 if piece.name in str(exc):
-                    raise UnavailableError(damaged(self._folder / piece.name, str(exc.__cause__))) from exc
+                    raise UnavailableError(
+                        damaged(self._folder / piece.name, f"cannot be read ({exc.__cause__})")
+                    ) from exc
             raise
         return Piece(path.name, kind, part.start_ms, part.end_ms, points, path.stat().st_size)
 
@@ -218,15 +223,16 @@ class Sealing:
         for each in made:
             log.info("store.sealed", extra={"file": each.name, "points": each.points, "bytes": each.bytes})
 
-    def _expire(self, now_ms: int) -> None:
-        """Remove hourly values whose time is over."""
+    def _expire(self, now_ms: int) -> bool:
+        """Remove hourly values whose time is over; say whether there were any."""
         if not self._keeping.hourly_ms:
-            return
+            return False
         until_ms = now_ms - self._keeping.hourly_ms
         with self._live.writing, self._live.cursor() as cursor:
             over = [each for each in listed(cursor) if each.kind == "hourly" and each.end_ms <= until_ms]
             self._forget(cursor, over)
         self._unlink(over)
+        return bool(over)
 
     @staticmethod
     def _forget(cursor: duckdb.DuckDBPyConnection, pieces: Iterable[Piece]) -> None:
@@ -237,14 +243,14 @@ class Sealing:
             (self._folder / each.name).unlink(missing_ok=True)
 
     def _tidy(self) -> None:
-        """Give the live file's free space back: what is left in it is written to its front, in order."""
+        """Give the live file's free space back: what is left in it is written anew, in order, to its front."""
         with self._live.writing, self._live.cursor() as cursor:
             self._checkpoint(cursor)
             cursor.begin()
-            cursor.execute(f"CREATE TABLE point_in_order {POINT}")
-            cursor.execute("INSERT INTO point_in_order SELECT * FROM point ORDER BY series, t")
-            cursor.execute("DROP TABLE point")
-            cursor.execute("ALTER TABLE point_in_order RENAME TO point")
+            for table, order in _TABLES.items():  # all of them: one at the file's end would keep it long
+                cursor.execute(f"CREATE TABLE tidy AS FROM {table} ORDER BY {order}")
+                cursor.execute(f"DROP TABLE {table}")
+                cursor.execute(f"ALTER TABLE tidy RENAME TO {table}")
             cursor.commit()
             self._checkpoint(cursor)
 

@@ -45,6 +45,7 @@ _AGGREGATES = {
 }
 _NEWEST = """SELECT series, max(t), arg_max(value, t * 2 + live), arg_max(quality, t * 2 + live)
     FROM (SELECT *, 0 AS live FROM newest UNION ALL SELECT series, t, value, quality, 1 FROM point) GROUP BY series"""
+KEEPING = Keeping()
 _ALWAYS = (-(2**62), 2**62)
 _PATIENCE = 10  # times what is due to be written, before applying waits for whoever writes
 
@@ -79,7 +80,7 @@ class DuckDBStore:
         hold_s: float = 0.5,
         hold_rows: int = 100_000,
         read_only: bool = False,
-        keeping: Keeping = Keeping(),
+        keeping: Keeping = KEEPING,
     ) -> None:
         self.folder = path.with_suffix(".sealed")
         self._live = Live(path, read_only=read_only, on_open=self._learn, on_let_go=self._unlearn)
@@ -143,19 +144,22 @@ class DuckDBStore:
 
         def ask(cursor: duckdb.DuckDBPyConnection, look: Look) -> dict[str, NDArray[Any]]:
             sql = f"""SELECT row, t // $step * $step AS start, {_AGGREGATES[aggregate]} FROM ({look.parts()})
-                GROUP BY ALL ORDER BY ALL"""  # noqa: S608  (from a closed table)
+                GROUP BY ALL ORDER BY ALL"""
             return cursor.execute(sql, look.given(str(self.folder), sql, step=step_ms)).fetchnumpy()
 
         rows, times, values = self._look(start_ms, end_ms, series, ask).values()
         rows, times, values = _column(rows, np.int32), _column(times, np.int64), _column(values, np.float64)
         cuts = np.searchsorted(rows, np.arange(len(series) + 1)).tolist()
-        return {name: Windows(times[cuts[at] : cuts[at + 1]], values[cuts[at] : cuts[at + 1]]) for at, name in enumerate(series)}
+        return {
+            name: Windows(times[cuts[at] : cuts[at + 1]], values[cuts[at] : cuts[at + 1]])
+            for at, name in enumerate(series)
+        }
 
     def raw(self, series: str, *, start_ms: int, end_ms: int) -> Points:
         """Every point of one series in [start, end) that is kept as it came, by time."""
 
         def ask(cursor: duckdb.DuckDBPyConnection, look: Look) -> dict[str, NDArray[Any]]:
-            sql = f"SELECT t, value, quality FROM ({look.points()}) ORDER BY t"  # noqa: S608  (our own SQL)
+            sql = f"SELECT t, value, quality FROM ({look.points()}) ORDER BY t"
             return cursor.execute(sql, look.given(str(self.folder), sql)).fetchnumpy()
 
         times, values, quality = self._look(start_ms, end_ms, [series], ask).values()
@@ -171,7 +175,7 @@ class DuckDBStore:
 
         def ask(cursor: duckdb.DuckDBPyConnection, look: Look) -> dict[str, NDArray[Any]]:
             sql = f"""SELECT wanted.place, found.value, found.quality FROM ({look.points()}) found
-                JOIN wanted ON found.row = wanted.row AND found.t = wanted.t"""  # noqa: S608  (our own SQL)
+                JOIN wanted ON found.row = wanted.row AND found.t = wanted.t"""
             return cursor.execute(sql, look.given(str(self.folder), sql)).fetchnumpy()
 
         wanted = pa.table({"place": np.arange(len(points)), "row": points.series, "t": points.times})
@@ -241,10 +245,10 @@ class DuckDBStore:
                     for name, table in tables.items():
                         cursor.register(name, table)
                     cursor.begin()
-                    look = Look.at(cursor, start_ms, end_ms)
+                    look = Look.at(cursor, start_ms, end_ms, names)
                     return ask(cursor, look)
             except UnavailableError as exc:
-                if look is None or not isinstance(exc.__cause__, duckdb.Error):
+                if look is None:
                     raise
                 named = [each for each in look.pieces if each.name in str(exc)]
                 with self._live.cursor(reading=True) as cursor:
@@ -254,7 +258,9 @@ class DuckDBStore:
                 if problem := trouble(self.folder, look.pieces):
                     raise UnavailableError(problem) from exc
                 if named:
-                    raise UnavailableError(damaged(self.folder / named[0].name, str(exc.__cause__))) from exc
+                    raise UnavailableError(
+                        damaged(self.folder / named[0].name, f"cannot be read ({exc.__cause__})")
+                    ) from exc
                 raise
 
     def _replaced(self, cursor: duckdb.DuckDBPyConnection, look: Look) -> int:
@@ -262,7 +268,9 @@ class DuckDBStore:
         if not look.overlaid:
             return 0
         end_ms = max(each.end_ms for each in look.pieces if each.kind == "raw")
-        late = cursor.execute("SELECT count(*), max(batch), min(t), max(t) FROM point WHERE t < ?", [end_ms]).fetchall()[0]
+        late = cursor.execute(
+            "SELECT count(*), max(batch), min(t), max(t) FROM point WHERE t < ?", [end_ms]
+        ).fetchall()[0]
         state = (late, tuple(look.pieces))
         if self._overlaid[0] != state:
             first, last = late[2], late[3] + 1
