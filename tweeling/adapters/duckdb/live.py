@@ -128,6 +128,11 @@ def one(cursor: duckdb.DuckDBPyConnection) -> int:
     return int(rows[0][0] or 0) if rows else 0
 
 
+def unreadable(exc: UnavailableError) -> str:
+    """What DuckDB said of a file that it could not read, in a line."""
+    return f"cannot be read ({str(exc.__cause__ or exc).splitlines()[0]})"
+
+
 def _explain(path: Path, exc: duckdb.Error) -> str:
     text = str(exc).splitlines()[0]
     if "Could not set lock" in text:

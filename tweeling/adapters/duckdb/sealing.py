@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from tweeling.adapters.duckdb import parquet, reading
-from tweeling.adapters.duckdb.live import Live, one
+from tweeling.adapters.duckdb.live import Live, one, unreadable
 from tweeling.adapters.duckdb.pieces import (
     HOUR_MS,
     Kind,
@@ -197,9 +197,7 @@ class Sealing:
         except UnavailableError as exc:
             for piece in part.replaces:
                 if piece.name in str(exc):
-                    raise UnavailableError(
-                        damaged(self._folder / piece.name, f"cannot be read ({exc.__cause__})")
-                    ) from exc
+                    raise UnavailableError(damaged(self._folder / piece.name, unreadable(exc))) from exc
             raise
         return Piece(path.name, kind, part.start_ms, part.end_ms, points, path.stat().st_size)
 

@@ -25,7 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from tweeling.adapters.columns import concatenate, last_wins
 from tweeling.adapters.duckdb import adopting, reading
-from tweeling.adapters.duckdb.live import Live, one
+from tweeling.adapters.duckdb.live import Live, one, unreadable
 from tweeling.adapters.duckdb.pieces import damaged, listed, trouble
 from tweeling.adapters.duckdb.reading import Look
 from tweeling.adapters.duckdb.sealing import Keeping, Sealing
@@ -258,9 +258,7 @@ class DuckDBStore:
                 if problem := trouble(self.folder, look.pieces):
                     raise UnavailableError(problem) from exc
                 if named:
-                    raise UnavailableError(
-                        damaged(self.folder / named[0].name, f"cannot be read ({exc.__cause__})")
-                    ) from exc
+                    raise UnavailableError(damaged(self.folder / named[0].name, unreadable(exc))) from exc
                 raise
 
     def _replaced(self, cursor: duckdb.DuckDBPyConnection, look: Look) -> int:
