@@ -14,11 +14,25 @@ import pyarrow as pa
 
 from tweeling.adapters.duckdb.live import one
 from tweeling.adapters.duckdb.parquet import VALUE
-from tweeling.adapters.duckdb.pieces import Kind, Piece, listed
+from tweeling.adapters.duckdb.pieces import HOUR_MS, Kind, Piece, listed
+from tweeling.ports.timeseries import Aggregate
 
 EVERY = 2**62
 """A batch behind every other."""
-
+_TOGETHER = {
+    Aggregate.MEAN: "sum(total) / sum(n)",
+    Aggregate.MIN: "min(low)",
+    Aggregate.MAX: "max(high)",
+    Aggregate.LAST: "arg_max(last, last_t * 2 + newer)",
+    Aggregate.COUNT: "sum(n)::DOUBLE",
+}
+_ALONE = {
+    Aggregate.MEAN: "total / n",
+    Aggregate.MIN: "low",
+    Aggregate.MAX: "high",
+    Aggregate.LAST: "last",
+    Aggregate.COUNT: "n::DOUBLE",
+}
 _FEW = 500
 _LIVE = """SELECT asked.row, point.t, point.value, point.quality FROM point JOIN asked ON point.series = asked.id
     WHERE point.t >= $start AND point.t < $end AND point.batch <= $through"""
@@ -33,15 +47,18 @@ _HOURS = """SELECT asked.row, file.t, n, total, low, high, last, last_t, quality
 
 
 class Look(NamedTuple):
-    """What stands in [start, end), in the transaction of a cursor. keys: the series asked for, if these are few.
+    """What stands in [start, end), in the transaction of a cursor.
 
-    Told so, DuckDB looks them up in the files' dictionaries, and decodes little else; a join it would do row by row.
+    overlaid, mixed: whether there are live points in the time of raw files, or of hourly ones. keys: the series asked
+    for, if these are few. Told so, DuckDB looks them up in the files' dictionaries, and decodes little else; a join it
+    would do row by row.
     """
 
     start_ms: int
     end_ms: int
     pieces: Sequence[Piece]
     overlaid: bool
+    mixed: bool
     through: int = EVERY
     keys: Sequence[str] = ()
 
@@ -61,9 +78,13 @@ class Look(NamedTuple):
         through: int = EVERY,
     ) -> Look:
         """Just these pieces, and live points."""
-        last = max((each.end_ms for each in pieces if each.kind == "raw"), default=start_ms)
-        found = cursor.execute("SELECT 1 FROM point WHERE t >= ? AND t < ? LIMIT 1", [start_ms, min(last, end_ms)])
-        return cls(start_ms, end_ms, pieces, bool(found.fetchall()), through)
+
+        def lively(kind: Kind) -> bool:
+            last = max((each.end_ms for each in pieces if each.kind == kind), default=start_ms)
+            found = cursor.execute("SELECT 1 FROM point WHERE t >= ? AND t < ? LIMIT 1", [start_ms, min(last, end_ms)])
+            return bool(found.fetchall())
+
+        return cls(start_ms, end_ms, pieces, lively("raw"), lively("hourly"), through)
 
     def names(self, kind: Kind) -> list[str]:
         """The files of a kind."""
@@ -81,6 +102,14 @@ class Look(NamedTuple):
         """SQL for (row, t, n, total, low, high, last, last_t, quality, newer): raw points, each as one, and hours."""
         raw = f"{_AS_PARTS} ({self.points()})"
         return f"{raw} UNION ALL {_HOURS}{self._few()}" if self.names("hourly") else raw
+
+    def windows(self, aggregate: Aggregate, step_ms: int) -> str:
+        """SQL for (row, start, value), in no order. An hour that is kept alone is a window as it is."""
+        grouped = f"SELECT row, t // $step * $step AS start, {_TOGETHER[aggregate]} AS value FROM ({{}}) GROUP BY 1, 2"
+        if step_ms != HOUR_MS or self.mixed or not self.names("hourly"):
+            return grouped.format(self.parts())
+        hours = f"SELECT row, t, {_ALONE[aggregate]} FROM ({_HOURS}{self._few()})"
+        return grouped.format(f"{_AS_PARTS} ({self.points()})") + f" UNION ALL {hours}"
 
     def given(self, folder: str, sql: str, **more: Any) -> dict[str, Any]:
         """What a query of this look is to be given."""

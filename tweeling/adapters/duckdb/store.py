@@ -36,13 +36,6 @@ from tweeling.ports.timeseries import Aggregate, Found, Kept, Windows
 
 log = logging.getLogger(__name__)
 
-_AGGREGATES = {
-    Aggregate.MEAN: "sum(total) / sum(n)",
-    Aggregate.MIN: "min(low)",
-    Aggregate.MAX: "max(high)",
-    Aggregate.LAST: "arg_max(last, last_t * 2 + newer)",
-    Aggregate.COUNT: "sum(n)::DOUBLE",
-}
 _NEWEST = """SELECT series, max(t), arg_max(value, t * 2 + live), arg_max(quality, t * 2 + live)
     FROM (SELECT *, 0 AS live FROM newest UNION ALL SELECT series, t, value, quality, 1 FROM point) GROUP BY series"""
 KEEPING = Keeping()
@@ -143,12 +136,13 @@ class DuckDBStore:
         """`window` of many series at one look; where only hours are kept, each stands at its beginning."""
 
         def ask(cursor: duckdb.DuckDBPyConnection, look: Look) -> dict[str, NDArray[Any]]:
-            sql = f"""SELECT row, t // $step * $step AS start, {_AGGREGATES[aggregate]} FROM ({look.parts()})
-                GROUP BY ALL ORDER BY ALL"""
+            sql = look.windows(aggregate, step_ms)
             return cursor.execute(sql, look.given(str(self.folder), sql, step=step_ms)).fetchnumpy()
 
-        rows, times, values = self._look(start_ms, end_ms, series, ask).values()
-        rows, times, values = _column(rows, np.int32), _column(times, np.int64), _column(values, np.float64)
+        rows, starts, found = self._look(start_ms, end_ms, series, ask).values()
+        rows, starts = _column(rows, np.int32), _column(starts, np.int64)
+        order = np.lexsort((starts, rows))
+        rows, times, values = rows[order], starts[order], _column(found, np.float64)[order]
         cuts = np.searchsorted(rows, np.arange(len(series) + 1)).tolist()
         return {
             name: Windows(times[cuts[at] : cuts[at + 1]], values[cuts[at] : cuts[at + 1]])
