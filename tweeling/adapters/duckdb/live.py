@@ -12,7 +12,7 @@ import duckdb
 
 from tweeling.errors import UnavailableError
 
-# No keys and so no indexes, of which each would take a block of 256 KiB; one process writes, and it knows.
+# No keys, whose indexes would take more room than what they index: one process writes, and it knows what is there.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS series (id INTEGER NOT NULL, key VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS point (
@@ -126,11 +126,6 @@ def one(cursor: duckdb.DuckDBPyConnection) -> int:
     """The number that a query found, 0 where it found none."""
     rows = cursor.fetchall()  # all of it: a result that is not read to its end keeps its transaction open
     return int(rows[0][0] or 0) if rows else 0
-
-
-def unreadable(exc: UnavailableError) -> str:
-    """What DuckDB said of a file that it could not read, in a line."""
-    return f"cannot be read ({str(exc.__cause__ or exc).splitlines()[0]})"
 
 
 def _explain(path: Path, exc: duckdb.Error) -> str:

@@ -129,13 +129,12 @@ def _digits(
 
 
 def _raw(batch: pa.RecordBatch, keys: pa.Array) -> pa.Table:
-    rows = batch.column("row").to_numpy()
-    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    series, sizes = _series(batch.column("row").to_numpy(), keys)
     values = batch.column("value").to_numpy()
-    digits, scales, exact = short(values, np.diff(np.append(starts, len(rows))))
+    digits, scales, exact = short(values, sizes)
     return pa.table(
         {
-            "series": _series(rows, keys),
+            "series": series,
             "t": batch.column("t"),
             "digits": pa.array(digits, mask=~exact),
             "scale": scales,
@@ -147,9 +146,12 @@ def _raw(batch: pa.RecordBatch, keys: pa.Array) -> pa.Table:
 
 def _hourly(batch: pa.RecordBatch, keys: pa.Array) -> pa.Table:
     columns = {name: batch.column(name) for name in _SCHEMA["hourly"].names[1:]}
-    return pa.table({"series": _series(batch.column("row").to_numpy(), keys), **columns})
+    return pa.table({"series": _series(batch.column("row").to_numpy(), keys)[0], **columns})
 
 
-def _series(rows: NDArray[np.int32], keys: pa.Array) -> pa.DictionaryArray:
-    used, places = np.unique(rows, return_inverse=True)
-    return pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()), keys.take(pa.array(used)))
+def _series(rows: NDArray[np.int32], keys: pa.Array) -> tuple[pa.DictionaryArray, NDArray[np.int64]]:
+    """The keys of rows that come sorted, and how many rows each has."""
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    sizes = np.diff(np.append(starts, len(rows)))
+    places = np.repeat(np.arange(len(starts), dtype=np.int32), sizes)
+    return pa.DictionaryArray.from_arrays(pa.array(places), keys.take(pa.array(rows[starts]))), sizes

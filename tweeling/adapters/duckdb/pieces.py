@@ -86,21 +86,23 @@ def listed(cursor: duckdb.DuckDBPyConnection) -> list[Piece]:
     return [Piece(*row) for row in cursor.execute("FROM sealed ORDER BY kind, start_ms").fetchall()]
 
 
-def trouble(folder: Path, pieces: Iterable[Piece]) -> str | None:
-    """The first file that is not as it was written, and what to do; None where all are there."""
+def trouble(folder: Path, pieces: Sequence[Piece], exc: Exception | None = None) -> str | None:
+    """The first file that is not as it was written, or of which an error tells, and what to do; None if there is none."""
     for piece in pieces:
         path = folder / piece.name
         try:
             size = path.stat().st_size
         except FileNotFoundError:
-            return damaged(path, "is missing")
+            return _damaged(path, "is missing")
         if size != piece.bytes:
-            return damaged(path, f"has {size} bytes of {piece.bytes}")
+            return _damaged(path, f"has {size} bytes of {piece.bytes}")
+    for piece in pieces:
+        if exc is not None and piece.name in str(exc):
+            return _damaged(folder / piece.name, f"cannot be read ({str(exc.__cause__ or exc).splitlines()[0]})")
     return None
 
 
-def damaged(path: Path, how: str) -> str:
-    """Say what is wrong with a sealed file, and what to do."""
+def _damaged(path: Path, how: str) -> str:
     return f"{path}: the sealed file {how}. Restore it from the latest backup; until then its time is not answered for"
 
 

@@ -12,33 +12,40 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from tweeling.adapters.duckdb.live import one
 from tweeling.adapters.duckdb.parquet import VALUE
 from tweeling.adapters.duckdb.pieces import HOUR_MS, Kind, Piece, listed
 from tweeling.ports.timeseries import Aggregate
 
 EVERY = 2**62
 """A batch behind every other."""
-_TOGETHER = {
+
+_FEW = 500  # names that are worth looking up one by one
+_OF_POINTS = {
+    Aggregate.MEAN: "avg(value)",
+    Aggregate.MIN: "min(value)",
+    Aggregate.MAX: "max(value)",
+    Aggregate.LAST: "arg_max(value, t)",
+    Aggregate.COUNT: "count(*)::DOUBLE",
+}
+_OF_PARTS = {
     Aggregate.MEAN: "sum(total) / sum(n)",
     Aggregate.MIN: "min(low)",
     Aggregate.MAX: "max(high)",
     Aggregate.LAST: "arg_max(last, last_t * 2 + newer)",
     Aggregate.COUNT: "sum(n)::DOUBLE",
 }
-_ALONE = {
+_OF_HOUR = {
     Aggregate.MEAN: "total / n",
     Aggregate.MIN: "low",
     Aggregate.MAX: "high",
     Aggregate.LAST: "last",
     Aggregate.COUNT: "n::DOUBLE",
 }
-_FEW = 500
 _LIVE = """SELECT asked.row, point.t, point.value, point.quality FROM point JOIN asked ON point.series = asked.id
     WHERE point.t >= $start AND point.t < $end AND point.batch <= $through"""
 _SEALED = f"""SELECT asked.row, file.t, {VALUE} AS value, file.quality
     FROM read_parquet($raw) file JOIN asked ON file.series = asked.key WHERE file.t >= $start AND file.t < $end"""
-_REPLACED = """ AND NOT EXISTS (SELECT 1 FROM point WHERE point.series = asked.id AND point.t = file.t
+_REPLACED = """EXISTS (SELECT 1 FROM point WHERE point.series = asked.id AND point.t = file.t
     AND point.t >= $start AND point.t < $end AND point.batch <= $through)"""
 _AS_PARTS = """SELECT row, t, 1 AS n, value AS total, value AS low, value AS high, value AS last, t AS last_t,
     quality, 1 AS newer FROM"""
@@ -92,11 +99,14 @@ class Look(NamedTuple):
 
     def points(self) -> str:
         """SQL for (row, t, value, quality) of every raw point."""
-        return f"{_LIVE} UNION ALL {self.sealed()}" if self.names("raw") else _LIVE
+        if not self.names("raw"):
+            return _LIVE
+        standing = f" AND NOT {_REPLACED}" if self.overlaid else ""
+        return f"{_LIVE} UNION ALL {_SEALED}{standing}{self._few()}"
 
-    def sealed(self) -> str:
-        """Of these, those in files."""
-        return _SEALED + (_REPLACED if self.overlaid else "") + self._few()
+    def replaced(self) -> str:
+        """SQL for the sealed points that live ones stand before."""
+        return f"{_SEALED} AND {_REPLACED}"
 
     def parts(self) -> str:
         """SQL for (row, t, n, total, low, high, last, last_t, quality, newer): raw points, each as one, and hours."""
@@ -105,11 +115,13 @@ class Look(NamedTuple):
 
     def windows(self, aggregate: Aggregate, step_ms: int) -> str:
         """SQL for (row, start, value), in no order. An hour that is kept alone is a window as it is."""
-        grouped = f"SELECT row, t // $step * $step AS start, {_TOGETHER[aggregate]} AS value FROM ({{}}) GROUP BY 1, 2"
-        if step_ms != HOUR_MS or self.mixed or not self.names("hourly"):
-            return grouped.format(self.parts())
-        hours = f"SELECT row, t, {_ALONE[aggregate]} FROM ({_HOURS}{self._few()})"
-        return grouped.format(f"{_AS_PARTS} ({self.points()})") + f" UNION ALL {hours}"
+        window = "SELECT row, t // $step * $step AS start"
+        if self.names("hourly") and (step_ms != HOUR_MS or self.mixed):
+            return f"{window}, {_OF_PARTS[aggregate]} AS value FROM ({self.parts()}) GROUP BY 1, 2"
+        points = f"{window}, {_OF_POINTS[aggregate]} AS value FROM ({self.points()}) GROUP BY 1, 2"
+        if not self.names("hourly"):
+            return points
+        return f"{points} UNION ALL SELECT row, t, {_OF_HOUR[aggregate]} FROM ({_HOURS}{self._few()})"
 
     def given(self, folder: str, sql: str, **more: Any) -> dict[str, Any]:
         """What a query of this look is to be given."""
@@ -126,8 +138,3 @@ def asked(ids: Sequence[int], keys: Iterable[str]) -> pa.Table:
     """The table of that name: row i is series ids[i]."""
     rows = pa.array(range(len(ids)), pa.int32())
     return pa.table({"row": rows, "id": pa.array(ids, pa.int32()), "key": pa.array(keys, pa.string())})
-
-
-def count(cursor: duckdb.DuckDBPyConnection, sql: str, given: dict[str, Any]) -> int:
-    """How many rows SQL for rows has."""
-    return one(cursor.execute(f"SELECT count(*) FROM ({sql})", given))

@@ -18,13 +18,12 @@ import duckdb
 import pyarrow as pa
 
 from tweeling.adapters.duckdb import parquet, reading
-from tweeling.adapters.duckdb.live import Live, one, unreadable
+from tweeling.adapters.duckdb.live import Live, one
 from tweeling.adapters.duckdb.pieces import (
     HOUR_MS,
     Kind,
     Part,
     Piece,
-    damaged,
     listed,
     month_of,
     name,
@@ -68,9 +67,8 @@ class Keeping(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """One round: the state it began with, and the live points it may move, those of batches through a number."""
+    """One round: months before raw_ms become hourly; live points before end_ms move, of batches through a number."""
 
-    sealed_ms: int
     raw_ms: int
     end_ms: int
     through: int
@@ -129,9 +127,9 @@ class Sealing:
             raw_ms = from_ms
             with self._live.writing, self._live.cursor() as cursor:
                 cursor.execute("UPDATE kept SET raw_ms = ?", [raw_ms])
-        elif not many and end_ms - sealed_ms < max(HOUR_MS, keeping.seal_ms // 4):
+        elif not many and abs(end_ms - sealed_ms) < max(HOUR_MS, keeping.seal_ms // 4):  # a clock may be set back
             return None
-        return _Work(sealed_ms, raw_ms, end_ms, through)
+        return _Work(raw_ms, end_ms, through)
 
     def _months(self, work: _Work) -> list[int]:
         """Months with live points to move, with more than one file though they are over, or past their raw time."""
@@ -190,15 +188,11 @@ class Sealing:
                 with found.to_arrow_reader(parquet.ROWS) as batches:
                     points = parquet.write(path, kind, batches, keys, note)
                 found.close()
-        except (OSError, pa.ArrowException) as exc:
+        except (OSError, pa.ArrowException, UnavailableError) as exc:
             with suppress(OSError):
                 path.with_name(path.name + ".part").unlink(missing_ok=True)
-            raise UnavailableError(f"{path}: cannot be written, nothing has changed ({exc})") from exc
-        except UnavailableError as exc:
-            for piece in part.replaces:
-                if piece.name in str(exc):
-                    raise UnavailableError(damaged(self._folder / piece.name, unreadable(exc))) from exc
-            raise
+            problem = trouble(self._folder, part.replaces, exc)
+            raise UnavailableError(problem or f"{path}: cannot be written, nothing has changed ({exc})") from exc
         return Piece(path.name, kind, part.start_ms, part.end_ms, points, path.stat().st_size)
 
     def _switch(self, made: Sequence[Piece], replaced: Sequence[Piece], work: _Work) -> None:

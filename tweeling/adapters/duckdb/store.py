@@ -11,7 +11,6 @@ and stands before it, until the month is sealed anew.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,8 +24,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from tweeling.adapters.columns import concatenate, last_wins
 from tweeling.adapters.duckdb import adopting, reading
-from tweeling.adapters.duckdb.live import Live, one, unreadable
-from tweeling.adapters.duckdb.pieces import damaged, listed, trouble
+from tweeling.adapters.duckdb.live import Live, one
+from tweeling.adapters.duckdb.pieces import listed, trouble
 from tweeling.adapters.duckdb.reading import Look
 from tweeling.adapters.duckdb.sealing import Keeping, Sealing
 from tweeling.adapters.newest import Newest
@@ -34,11 +33,9 @@ from tweeling.domain.points import Point, Points
 from tweeling.errors import UnavailableError
 from tweeling.ports.timeseries import Aggregate, Found, Kept, Windows
 
-log = logging.getLogger(__name__)
-
 _NEWEST = """SELECT series, max(t), arg_max(value, t * 2 + live), arg_max(quality, t * 2 + live)
     FROM (SELECT *, 0 AS live FROM newest UNION ALL SELECT series, t, value, quality, 1 FROM point) GROUP BY series"""
-KEEPING = Keeping()
+_KEEPING = Keeping()
 _ALWAYS = (-(2**62), 2**62)
 _PATIENCE = 10  # times what is due to be written, before applying waits for whoever writes
 
@@ -73,7 +70,7 @@ class DuckDBStore:
         hold_s: float = 0.5,
         hold_rows: int = 100_000,
         read_only: bool = False,
-        keeping: Keeping = KEEPING,
+        keeping: Keeping = _KEEPING,
     ) -> None:
         self.folder = path.with_suffix(".sealed")
         self._live = Live(path, read_only=read_only, on_open=self._learn, on_let_go=self._unlearn)
@@ -186,7 +183,7 @@ class DuckDBStore:
 
         def ask(cursor: duckdb.DuckDBPyConnection, look: Look) -> int:
             if prefix:
-                return reading.count(cursor, look.points(), look.given(str(self.folder), look.points()))
+                return self._number(cursor, look, look.points())
             if problem := trouble(self.folder, look.pieces):
                 raise UnavailableError(problem)
             sealed = sum(each.points for each in look.pieces if each.kind == "raw")
@@ -244,15 +241,12 @@ class DuckDBStore:
             except UnavailableError as exc:
                 if look is None:
                     raise
-                named = [each for each in look.pieces if each.name in str(exc)]
                 with self._live.cursor(reading=True) as cursor:
                     replaced = set(look.pieces) - set(listed(cursor))
                 if replaced:
                     continue
-                if problem := trouble(self.folder, look.pieces):
+                if problem := trouble(self.folder, look.pieces, exc):
                     raise UnavailableError(problem) from exc
-                if named:
-                    raise UnavailableError(damaged(self.folder / named[0].name, unreadable(exc))) from exc
                 raise
 
     def _replaced(self, cursor: duckdb.DuckDBPyConnection, look: Look) -> int:
@@ -270,10 +264,12 @@ class DuckDBStore:
             replaced = 0
             if near:
                 part = look._replace(start_ms=first, end_ms=last, pieces=near)
-                sql = part.sealed().replace("NOT EXISTS", "EXISTS")
-                replaced = reading.count(cursor, sql, part.given(str(self.folder), sql))
+                replaced = self._number(cursor, part, part.replaced())
             self._overlaid = state, replaced
         return self._overlaid[1]
+
+    def _number(self, cursor: duckdb.DuckDBPyConnection, look: Look, rows: str) -> int:
+        return one(cursor.execute(f"SELECT count(*) FROM ({rows})", look.given(str(self.folder), rows)))
 
     def _flush(self) -> int:
         """Write what is held; the number of the last batch written."""
