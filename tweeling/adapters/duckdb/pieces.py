@@ -87,7 +87,7 @@ def listed(cursor: duckdb.DuckDBPyConnection) -> list[Piece]:
 
 
 def trouble(folder: Path, pieces: Sequence[Piece], exc: Exception | None = None) -> str | None:
-    """The first file that is not as it was written, or of which an error tells, and what to do; None if there is none."""
+    """The first file that is not as it was written, or which an error names, and what to do; None if there is none."""
     for piece in pieces:
         path = folder / piece.name
         try:

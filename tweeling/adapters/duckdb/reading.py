@@ -18,8 +18,6 @@ from tweeling.ports.timeseries import Aggregate
 
 EVERY = 2**62
 """A batch behind every other."""
-
-_FEW = 500  # names that are worth looking up one by one
 _OF_POINTS = {
     Aggregate.MEAN: "avg(value)",
     Aggregate.MIN: "min(value)",
@@ -57,8 +55,8 @@ class Look(NamedTuple):
     """What stands in [start, end), in the transaction of a cursor.
 
     overlaid, mixed: whether there are live points in the time of raw files, or of hourly ones. keys: the series asked
-    for, if these are few. Told so, DuckDB looks them up in the files' dictionaries, and decodes little else; a join it
-    would do row by row.
+    for, where these are few. Told so, DuckDB looks them up in the files' dictionaries, and decodes little else; a join
+    it would do row by row.
     """
 
     start_ms: int
@@ -73,7 +71,7 @@ class Look(NamedTuple):
     def at(cls, cursor: duckdb.DuckDBPyConnection, start_ms: int, end_ms: int, keys: Sequence[str]) -> Look:
         """See what there is."""
         pieces = [each for each in listed(cursor) if each.start_ms < end_ms and each.end_ms > start_ms]
-        return cls.of(cursor, start_ms, end_ms, pieces)._replace(keys=keys if len(keys) <= _FEW else ())
+        return cls.of(cursor, start_ms, end_ms, pieces)._replace(keys=keys)
 
     @classmethod
     def of(

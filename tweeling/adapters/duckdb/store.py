@@ -37,6 +37,7 @@ _NEWEST = """SELECT series, max(t), arg_max(value, t * 2 + live), arg_max(qualit
     FROM (SELECT *, 0 AS live FROM newest UNION ALL SELECT series, t, value, quality, 1 FROM point) GROUP BY series"""
 _KEEPING = Keeping()
 _ALWAYS = (-(2**62), 2**62)
+_FEW = 500  # names that are worth looking up one by one, if there are twice as many
 _PATIENCE = 10  # times what is due to be written, before applying waits for whoever writes
 
 _Answer = TypeVar("_Answer")
@@ -228,6 +229,7 @@ class DuckDBStore:
         self._flush()
         with self._live.lock:
             ids = [self._ids.get(name, 0) for name in names]
+            few = names if len(names) <= min(_FEW, len(self._ids) // 2) else ()
         tables["asked"] = reading.asked(ids, names)
         while True:
             look: Look | None = None
@@ -236,7 +238,7 @@ class DuckDBStore:
                     for name, table in tables.items():
                         cursor.register(name, table)
                     cursor.begin()
-                    look = Look.at(cursor, start_ms, end_ms, names)
+                    look = Look.at(cursor, start_ms, end_ms, few)
                     return ask(cursor, look)
             except UnavailableError as exc:
                 if look is None:
