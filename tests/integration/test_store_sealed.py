@@ -126,6 +126,15 @@ def test_a_lost_live_file_is_made_anew_from_the_sealed_ones_and_the_journal(path
         assert set(store.raw(A, start_ms=NOW - DAY, end_ms=NOW).values.tolist()) == {0.5}
 
 
+def test_a_month_that_is_lost_for_good_is_given_up_with_the_live_file(path: Path) -> None:
+    next(path.with_suffix(".sealed").glob("raw-2026-01.*")).unlink()
+    path.rename(path.with_suffix(".aside"))
+    with closing(DuckDBStore(path, keeping=FOR_EVER)) as store:
+        days = store.window(A, start_ms=T0, end_ms=NOW, step_ms=DAY, aggregate=Aggregate.COUNT)
+        assert days.times[0] == T0 + 31 * DAY
+        assert store.count() == 2 * (9600 - 24 - 31 * 96)
+
+
 def test_what_a_killed_process_left_is_removed_but_never_beside_a_missing_file(path: Path) -> None:
     folder = path.with_suffix(".sealed")
     listed = sorted(folder.iterdir())
