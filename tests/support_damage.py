@@ -306,11 +306,11 @@ POINTS = {
         r"batch 11: 0\.1 of quality 0 / 0\.03 of quality 0",
     ),
     "a point too many": (
-        f"INSERT INTO point SELECT series, 5, value, quality FROM point WHERE t = {NOW - 7}",
+        f"INSERT INTO point SELECT series, 5, value, quality, batch FROM point WHERE t = {NOW - 7}",
         r"^points, store: at most 43 / 44",
     ),
     "a point twice": (
-        f"INSERT INTO point SELECT series, t, value, quality FROM point WHERE t = {NOW - 7}",
+        f"INSERT INTO point SELECT series, t, value, quality, batch FROM point WHERE t = {NOW - 7}",
         r"^points, store: at most 43 / 44",
     ),
     "another series' points": ("UPDATE series SET key = 'H1/H1-Z/fillingLevel' WHERE id = 1", r"/ no such point"),

@@ -10,7 +10,7 @@ from threading import Thread
 
 from support_servers import free_port, need
 
-from tweeling.adapters.duckdb import DuckDBStore
+from tweeling.adapters.duckdb import DuckDBStore, Keeping
 from tweeling.adapters.victoria import VictoriaMetricsStore
 from tweeling.domain.points import Point, Points
 from tweeling.ports.timeseries import TimeSeriesStore
@@ -31,6 +31,24 @@ def points(*rows: tuple[str, int, float] | tuple[str, int, float, int]) -> Point
 def duckdb_opener(folder: Path) -> Opener:
     """Open the same DuckDB file each time."""
     return lambda: closing(DuckDBStore(folder / "points.duckdb"))
+
+
+class SealedStore(DuckDBStore):
+    """A DuckDB store that seals everything after each apply, for ever."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, keeping=Keeping(seal_ms=HOUR, raw_ms=0))
+        self._now_ms = T0 + 400 * DAY
+
+    def apply(self, points: Points, *, source: str, through: int) -> None:
+        super().apply(points, source=source, through=through)
+        self._now_ms += DAY
+        self.maintain(self._now_ms)
+
+
+def sealed_opener(folder: Path) -> Opener:
+    """Open the same DuckDB file each time, and seal after each apply."""
+    return lambda: closing(SealedStore(folder / "points.duckdb"))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from tweeling.errors import ConfigError
@@ -93,6 +93,23 @@ class StoreSettings(Section):
 
     kind: Literal["duckdb", "victoriametrics", "memory"] = "duckdb"
     url: str = Field(default="http://127.0.0.1:8428", description="where a server answers")
+    seal_hours: float = Field(default=6, ge=1, description="DuckDB: older points move to their month's sealed file")
+    raw_days: int = Field(default=90, ge=0, description="DuckDB: every point stays at least so long; 0 for ever")
+    hourly_days: int = Field(default=0, ge=0, description="DuckDB: hourly values stay at least so long; 0 for ever")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> StoreSettings:
+        if self.raw_days and self.raw_days * 24 < self.seal_hours:
+            raise ValueError(
+                f"raw_days = {self.raw_days} ends before seal_hours = {self.seal_hours:g}; keep points longer"
+            )
+        if self.hourly_days and not self.raw_days:
+            raise ValueError("hourly_days needs raw_days: as long as every point stays, there are no hourly values")
+        if self.hourly_days and self.hourly_days < self.raw_days:
+            raise ValueError(
+                f"hourly_days = {self.hourly_days} is less than raw_days = {self.raw_days}; 0 keeps for ever"
+            )
+        return self
 
 
 class HttpSettings(Section):

@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support_store import DAY, HOUR, MINUTE, T0, Opener, duckdb_opener, points, victoria_metrics, victoria_opener
+from support_store import (
+    DAY,
+    HOUR,
+    MINUTE,
+    T0,
+    Opener,
+    duckdb_opener,
+    points,
+    sealed_opener,
+    victoria_metrics,
+    victoria_opener,
+)
 
 from tweeling.adapters.memory import MemoryStore
 from tweeling.domain.points import Point, Points
@@ -18,23 +29,25 @@ from tweeling.ports.timeseries import Aggregate, TimeSeriesStore
 
 A, B, C = "H1/H1-A/fillingLevel", "H1/H1-B/fillingLevel", "H10/H10-A/fillingLevel"
 
+_EMBEDDED = {"duckdb": duckdb_opener, "duckdb sealed": sealed_opener}
 
-@pytest.fixture(params=["duckdb", "victoria"])
+
+@pytest.fixture(params=["duckdb", "duckdb sealed", "victoria"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """A store that lasts, opened as often as asked."""
-    if request.param == "duckdb":
-        yield duckdb_opener(tmp_path)
+    if request.param in _EMBEDDED:
+        yield _EMBEDDED[request.param](tmp_path)
     else:
         with victoria_metrics(tmp_path) as url:
             yield victoria_opener(url)
 
 
-@pytest.fixture(params=["memory", "duckdb", "victoria"])
+@pytest.fixture(params=["memory", "duckdb", "duckdb sealed", "victoria"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TimeSeriesStore]:
     if request.param == "memory":
         yield MemoryStore()
-    elif request.param == "duckdb":
-        with duckdb_opener(tmp_path)() as opened:
+    elif request.param in _EMBEDDED:
+        with _EMBEDDED[request.param](tmp_path)() as opened:
             yield opened
     else:
         with victoria_metrics(tmp_path) as url, victoria_opener(url)() as opened:

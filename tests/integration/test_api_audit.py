@@ -42,7 +42,9 @@ def served(tmp_path: Path) -> Iterator[dict[Role, httpx.Client]]:
 
 def test_a_reader_asks_how_much_there_is_and_what_stands_where(served: dict[Role, httpx.Client]) -> None:
     client = served[Role.QUERY]
-    assert client.get(PATH, params={"source": "journal:x"}).json() == {"count": 1, "applied": 7, "precision": 0.0}
+    assert client.get(PATH, params={"source": "journal:x"}).json() == {
+        "count": 1, "applied": 7, "precision": 0.0, "kept_from_ms": 0, "removed": 0,
+    }  # fmt: skip
     asked = arrow.encode_points(points((A, 2, 0.0), (A, 1, 0.0), ("H9/none/x", 1, 0.0)))
     answer = client.post(PATH, content=asked)
     assert answer.headers["content-type"] == arrow.MEDIA_TYPE

@@ -14,8 +14,13 @@ from support_fsck import found, fsck, install, opened, points, sqlite
 from support_ingest import NOW, message, reading, weighing
 from support_store import victoria_metrics, victoria_opener
 
+from tweeling import bootstrap, config
+from tweeling.adapters.duckdb import DuckDBStore
 from tweeling.domain.points import Point, Points
 from tweeling.errors import ConfigError, UnavailableError
+from tweeling.services.status import Status
+
+_OTHER_PARTS = ("subscriber", "journal", "projector", "custody", "anchoring", "forecaster")
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +50,20 @@ def test_an_audit_changes_no_file(folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in {".db", ".duckdb"}}
     fsck(folder)
     assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+def test_what_retention_made_hourly_is_no_finding_and_still_counts(folder: Path) -> None:
+    later = NOW + 200 * 86_400_000
+    with bootstrap.stores(config.load(folder / "tweeling.toml")) as (store, _, facts):
+        assert isinstance(store, DuckDBStore)
+        before = store.count()
+        store.maintain(later)
+        status = Status(points=store, facts=facts, **dict.fromkeys(_OTHER_PARTS))  # type: ignore[arg-type]  # not asked
+        assert (store.count(), store.kept().removed) == (0, before)
+        assert status._stored() == {"readings_stored": before}
+    code, checks = fsck(folder)
+    assert (code, [found(check) for check in checks.values() if not check["ok"]]) == (0, [])
+    assert re.search(r"43 points are older than the store keeps every one", checks["points"]["detail"])
 
 
 def _named(folder: Path, name: str, pattern: str) -> None:

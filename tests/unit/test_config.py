@@ -31,6 +31,10 @@ def test_the_environment_stands_over_the_file(tmp_path: Path, monkeypatch: pytes
         ("[http]\nprot = 1\n", "http.prot"),
         ("[ledger]\ncontract = '0x12'\n", "ledger.contract"),
         ("[clock]\nspeed = 0\n", "clock.speed"),
+        ("[store]\nraw_days = -1\n", "store.raw_days"),
+        ("[store]\nraw_days = 30\nhourly_days = 20\n", "store"),
+        ("[store]\nraw_days = 0\nhourly_days = 20\n", "store"),
+        ("[store]\nraw_days = 1\nseal_hours = 48\n", "store"),
         ("storre = 'duckdb'\n", "storre"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from tweeling.adapters.columns import reduce_windows
 from tweeling.domain.points import Point, Points
-from tweeling.ports.timeseries import Aggregate, Found, Windows
+from tweeling.ports.timeseries import Aggregate, Found, Kept, Windows
 
 
 class MemoryStore:
@@ -81,6 +81,11 @@ class MemoryStore:
         """How many points lie under `prefix`."""
         with self._lock:
             return sum(len(self._series[name]) for name in self._under(prefix))
+
+    @staticmethod
+    def kept() -> Kept:
+        """Everything."""
+        return Kept()
 
     def close(self) -> None:
         """Nothing to let go of."""

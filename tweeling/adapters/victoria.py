@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from tweeling.adapters.columns import last_wins, reduce_windows
 from tweeling.domain.points import Point, Points
 from tweeling.errors import RejectedError, UnavailableError
-from tweeling.ports.timeseries import Aggregate, Found, Windows
+from tweeling.ports.timeseries import Aggregate, Found, Kept, Windows
 
 _POINT = "tweeling_value"
 _CURSOR = "tweeling_applied_through"
@@ -145,6 +145,11 @@ class VictoriaMetricsStore:
         first = _match(prefix, ',rev="0"')  # every moment has one point of revision 0, and only one
         found = self._instant(f"sum(count_over_time({first}[{_AGES}]))")
         return round(float(found[0][1])) if found else 0
+
+    @staticmethod
+    def kept() -> Kept:
+        """Everything: how long is the server's own business."""
+        return Kept()
 
     def close(self) -> None:
         """Let go of sockets; what was applied stays."""

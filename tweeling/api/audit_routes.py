@@ -22,8 +22,14 @@ def router(points: PointsAudit) -> APIRouter:
     @routes.get("/points")
     def held(source: Source) -> models.PointsHeld:
         """How many points the store holds, and then how far it has followed a source."""
-        count = points.count()
-        return models.PointsHeld(count=count, applied=points.applied(source), precision=points.precision)
+        count, kept = points.count(), points.kept()
+        return models.PointsHeld(
+            count=count,
+            applied=points.applied(source),
+            precision=points.precision,
+            kept_from_ms=kept.from_ms,
+            removed=kept.removed,
+        )
 
     @routes.post("/points", response_class=Response)
     async def find(request: Request) -> Response:

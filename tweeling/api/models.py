@@ -122,6 +122,8 @@ class PointsHeld(Answer):
     count: int
     applied: int
     precision: float
+    kept_from_ms: int
+    removed: int
 
 
 class Message(Answer):

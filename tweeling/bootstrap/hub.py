@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from tweeling.adapters.clock import SystemClock
+from tweeling.adapters.duckdb import DuckDBStore
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.bootstrap.quarantine import quarantine_of
@@ -24,6 +25,7 @@ from tweeling.services import anchoring
 from tweeling.services.claims import Claims
 from tweeling.services.custody import Custody
 from tweeling.services.forecasting import Forecaster
+from tweeling.services.keeping import Keeper
 from tweeling.services.projection import Applied, Projector
 from tweeling.services.quarantine import Quarantine
 from tweeling.services.status import Status
@@ -76,6 +78,8 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             on_made=twin.touch,
         )
 
+        keeper = Keeper(points, clock) if isinstance(points, DuckDBStore) else None  # servers keep house by themselves
+
         def applied(news: Applied) -> None:
             twin.apply(news.points, news.movements)
             claims.wake()
@@ -90,6 +94,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             custody=custody,
             anchoring=anchor,
             forecaster=forecaster,
+            keeper=keeper,
         )
         view = HubView(
             twin=twin,
@@ -107,6 +112,8 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
         threads.start("custody", custody.run)
         threads.start("claims", claims.run, claims.wake)
         threads.start("forecast", forecaster.run)
+        if keeper is not None:
+            threads.start("keeping", keeper.run)
         if anchor is not None:
             custody.listen(anchor.wake)
             custody.listen(twin.touch)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from tweeling.adapters import mqtt
 from tweeling.adapters.clock import ScaledClock, SystemClock
-from tweeling.adapters.duckdb import DuckDBStore
+from tweeling.adapters.duckdb import DuckDBStore, Keeping
 from tweeling.adapters.journal import SqliteJournal
 from tweeling.adapters.memory import MemoryStore
 from tweeling.adapters.mqtt import Address, Batching, Subscriber, Workers
@@ -27,6 +27,9 @@ from tweeling.services.ingest import Ingest, IngestSettings
 from tweeling.services.overload import Limits
 from tweeling.services.projection import Applied, Projector
 from tweeling.wire import topics
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 class Stores(NamedTuple):
@@ -154,13 +157,18 @@ def points_of(settings: Settings, *, read_only: bool = False) -> TimeSeriesStore
     """Open the time-series store."""
     match settings.store.kind:
         case "duckdb":
-            return DuckDBStore(settings.data / "points.duckdb", read_only=read_only)
+            return DuckDBStore(settings.data / "points.duckdb", read_only=read_only, keeping=_keeping(settings))
         case "victoriametrics":
             from tweeling.adapters.victoria import VictoriaMetricsStore
 
             return VictoriaMetricsStore(settings.store.url)
         case "memory":
             return MemoryStore()
+
+
+def _keeping(settings: Settings) -> Keeping:
+    store = settings.store
+    return Keeping(round(store.seal_hours * HOUR_MS), store.raw_days * DAY_MS, store.hourly_days * DAY_MS)
 
 
 def _address(settings: Settings) -> Address:

@@ -15,7 +15,7 @@ from tweeling.api import arrow
 from tweeling.cli.installation import Installation
 from tweeling.domain.points import Points
 from tweeling.errors import ConfigError, RejectedError, UnavailableError
-from tweeling.ports.timeseries import Found
+from tweeling.ports.timeseries import Found, Kept
 from tweeling.services.quarantine import ANY, Progress, Words
 
 _MOST = 900_000  # bytes of a request; a hub takes a mebibyte
@@ -140,6 +140,11 @@ class RemotePoints:
     def applied(self, source: str) -> int:
         """See `PointsAudit`."""
         return int(self._hub.points_held(source)["applied"])
+
+    def kept(self) -> Kept:
+        """See `PointsAudit`."""
+        held = self._hub.points_held("-")
+        return Kept(int(held["kept_from_ms"]), int(held["removed"]))
 
     def find(self, points: Points) -> Found:
         """See `PointsAudit`; asked in parts that a request may hold."""

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from tweeling.domain.points import Points
 from tweeling.ports.journal import NodeEpoch
-from tweeling.ports.timeseries import Found
+from tweeling.ports.timeseries import Found, Kept
 
 
 class BatchRow(NamedTuple):
@@ -203,6 +203,10 @@ class PointsAudit(Protocol):
 
     def find(self, points: Points) -> Found:
         """What stands at the series and times of some points."""
+        ...
+
+    def kept(self) -> Kept:
+        """From when on every point is there."""
         ...
 
 

@@ -37,6 +37,16 @@ class Found(NamedTuple):
     quality: NDArray[np.uint8]
 
 
+class Kept(NamedTuple):
+    """What a store keeps of what it was given. from_ms: from then on every point, as it came.
+
+    removed: how many older points it keeps no more as they came, but in hourly values at best.
+    """
+
+    from_ms: int = 0
+    removed: int = 0
+
+
 class TimeSeriesStore(Protocol):
     """Points by (series, time); the last one applied for the same series and time stands.
 
@@ -85,6 +95,10 @@ class TimeSeriesStore(Protocol):
 
     def count(self, prefix: str = "") -> int:
         """How many points the store holds under `prefix`."""
+        ...
+
+    def kept(self) -> Kept:
+        """From when on every point is here; before that, windows answer with hourly values."""
         ...
 
     def close(self) -> None:

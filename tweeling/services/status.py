@@ -13,6 +13,7 @@ from tweeling.ports.timeseries import TimeSeriesStore
 from tweeling.services.anchoring import Anchoring
 from tweeling.services.custody import Custody
 from tweeling.services.forecasting import Forecaster
+from tweeling.services.keeping import Keeper
 from tweeling.services.projection import Projector
 
 HISTORY = "history"
@@ -52,6 +53,7 @@ class Status:
         custody: Custody,
         anchoring: Anchoring | None,
         forecaster: Forecaster,
+        keeper: Keeper | None = None,
     ) -> None:
         self._subscriber = subscriber
         self._journal = journal
@@ -61,6 +63,7 @@ class Status:
         self._custody = custody
         self._anchoring = anchoring
         self._forecaster = forecaster
+        self._keeper = keeper
         self._loaded: int | None = None
         names = ("readings_in", "readings_stored", "movements", "quarantined", "refused")
         self._last = dict.fromkeys((*names, "events_captured", "events_anchored"), 0)
@@ -78,7 +81,10 @@ class Status:
         )
 
     def counts(self) -> dict[str, int]:
-        """Totals since the beginning. readings_stored: points the store holds that are not loaded history."""
+        """Totals since the beginning. readings_stored: points the store took that are not loaded history.
+
+        Those that became hourly values since still count.
+        """
         for ask in (self._journal_counts, self._stored, self._custody_counts):
             try:
                 self._last.update(ask())
@@ -99,7 +105,7 @@ class Status:
     def _stored(self) -> dict[str, int]:
         if self._loaded is None:  # history is loaded before a hub lives, so once is enough
             self._loaded = int(str((self._facts.get(HISTORY) or {}).get("points", 0)))
-        return {"readings_stored": self._points.count() - self._loaded}
+        return {"readings_stored": self._points.count() + self._points.kept().removed - self._loaded}
 
     def _custody_counts(self) -> dict[str, int]:
         counts = self._custody.counts()
@@ -113,8 +119,9 @@ class Status:
 
     def _store(self) -> PartNow:
         projected = self._projector.status()
+        trouble = projected.lost or (self._keeper and self._keeper.trouble)
         text = f"applied through batch {projected.through} of {projected.last}"
-        return PartNow("store", projected.lost is None, projected.lost or text)
+        return PartNow("store", not trouble, trouble or text)
 
     def _ledger(self) -> PartNow:
         if self._anchoring is None:

@@ -37,6 +37,7 @@ class PointsCheck:
         self._quality: list[NDArray[np.uint8]] = []
         self._batches: list[NDArray[np.int64]] = []
         self._seen: dict[str, Keys] = {}
+        self._old = 0
         self._missed: list[tuple[str, int, str, str, int]] = []  # series, time, expected, found, batch
 
     def take(self, row: BatchRow, said: Rederived) -> None:
@@ -67,6 +68,8 @@ class PointsCheck:
         comparable: whether no other journal ever wrote to the store, so that its points can be counted.
         """
         self._compare()
+        if self._old:
+            self.check.say(f"{self._old:,} points are older than the store keeps every one")
         if self._through > last:
             self.check.add("cursor", "points", expected=f"at most batch {last}", found=f"batch {self._through}")
         self._name_missed(again)
@@ -100,6 +103,9 @@ class PointsCheck:
         np.maximum.at(largest, asked.series, np.abs(asked.values))
         far = np.abs(found.values - asked.values) > self._store.precision * largest[asked.series]
         wrong = np.flatnonzero(~found.there | far | (found.quality != asked.quality))
+        kept = asked.times[wrong] >= self._store.kept().from_ms  # asked after they were looked for: it only grows
+        self._old += int(np.count_nonzero(~kept))
+        wrong = wrong[kept]
         for at in wrong.tolist():
             if len(self._missed) >= _MISSED:
                 self.check.more += 1
