@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from threading import Thread
 
+import pytest
 from support_servers import free_port, need
 
 from tweeling.adapters.duckdb import DuckDBStore
+from tweeling.adapters.influx import InfluxStore
+from tweeling.adapters.influx_server import Access, InfluxServer
+from tweeling.adapters.influx_setup import Kept, migrate
 from tweeling.adapters.victoria import VictoriaMetricsStore
 from tweeling.domain.points import Point, Points
 from tweeling.ports.timeseries import TimeSeriesStore
@@ -64,3 +71,28 @@ def victoria_metrics(folder: Path) -> Iterator[str]:
 def victoria_opener(url: str) -> Opener:
     """Open a client of the same server each time."""
     return lambda: closing(VictoriaMetricsStore(url))
+
+
+@contextmanager
+def influxdb(kept: Kept = Kept(raw_days=0)) -> Iterator[Access]:  # noqa: B008 -- frozen
+    """Fresh buckets in the InfluxDB 2 that the environment names, removed afterwards; without one, skip by name."""
+    given = [os.environ.get(f"INFLUXDB_V2_{name}") for name in ("URL", "ORG", "TOKEN")]
+    if not all(given):  # in CI too: no registry packages this server
+        pytest.skip("no InfluxDB 2: INFLUXDB_V2_URL, INFLUXDB_V2_ORG and INFLUXDB_V2_TOKEN name one")
+    url, org, token = map(str, given)
+    access = Access(url, org, f"test_{uuid.uuid4().hex[:12]}", token)
+    migrate(access, kept)
+    try:
+        yield access
+    finally:
+        migrate(access, Kept(raw_days=0))  # takes its tasks away
+        server = InfluxServer(access)
+        with closing(server), server.translated():
+            buckets = server.client.buckets_api()
+            for name in (access.bucket, access.hourly, access.places):
+                buckets.delete_bucket(buckets.find_bucket_by_name(name))
+
+
+def influx_opener(access: Access, raw_days: float = 0) -> Opener:
+    """Open a client of the same buckets each time."""
+    return lambda: closing(InfluxStore(access, raw_days=raw_days, now_ms=lambda: time.time_ns() // 1_000_000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
@@ -10,7 +11,19 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support_store import DAY, HOUR, MINUTE, T0, Opener, duckdb_opener, points, victoria_metrics, victoria_opener
+from support_store import (
+    DAY,
+    HOUR,
+    MINUTE,
+    T0,
+    Opener,
+    duckdb_opener,
+    influx_opener,
+    influxdb,
+    points,
+    victoria_metrics,
+    victoria_opener,
+)
 
 from tweeling.adapters.memory import MemoryStore
 from tweeling.domain.points import Point, Points
@@ -19,25 +32,32 @@ from tweeling.ports.timeseries import Aggregate, TimeSeriesStore
 A, B, C = "H1/H1-A/fillingLevel", "H1/H1-B/fillingLevel", "H10/H10-A/fillingLevel"
 
 
-@pytest.fixture(params=["duckdb", "victoria"])
+@contextmanager
+def _opener(kind: str, folder: Path) -> Iterator[Opener]:
+    match kind:
+        case "duckdb":
+            yield duckdb_opener(folder)
+        case "victoria":
+            with victoria_metrics(folder) as url:
+                yield victoria_opener(url)
+        case _:
+            with influxdb() as access:
+                yield influx_opener(access)
+
+
+@pytest.fixture(params=["duckdb", "victoria", "influxdb"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """A store that lasts, opened as often as asked."""
-    if request.param == "duckdb":
-        yield duckdb_opener(tmp_path)
-    else:
-        with victoria_metrics(tmp_path) as url:
-            yield victoria_opener(url)
+    with _opener(request.param, tmp_path) as made:
+        yield made
 
 
-@pytest.fixture(params=["memory", "duckdb", "victoria"])
+@pytest.fixture(params=["memory", "duckdb", "victoria", "influxdb"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TimeSeriesStore]:
     if request.param == "memory":
         yield MemoryStore()
-    elif request.param == "duckdb":
-        with duckdb_opener(tmp_path)() as opened:
-            yield opened
     else:
-        with victoria_metrics(tmp_path) as url, victoria_opener(url)() as opened:
+        with _opener(request.param, tmp_path) as made, made() as opened:
             yield opened
 
 

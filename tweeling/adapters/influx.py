@@ -1,0 +1,338 @@
+"""A time-series store in InfluxDB 2: written as line protocol through influxdb-client, read with Flux, in columns.
+
+A point is one line: measurement `tweeling`, tag `series`, fields `value` and `quality`. The same series and time
+written again replaces both. A write is answered when it is in the server's write-ahead log on disk
+(`storage-wal-fsync-delay` is 0 unless somebody sets it), so points are durable once accepted; how far a source is
+applied is written only when somebody asks, behind them, and is never ahead.
+
+Three buckets, made by `influx_setup`: raw points, with the retention that they have; hourly values of those that leave;
+and places, which no retention may take. Windows of whole hours that begin before what is kept raw come from hourly
+values, which stand at the start of their hour.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from threading import RLock
+
+import numpy as np
+
+from tweeling.adapters.columns import last_wins
+from tweeling.adapters.influx_server import Access, InfluxServer, Rows, too_old
+from tweeling.adapters.lineprotocol import column, encoded, groups, pattern, printed, requests
+from tweeling.adapters.newest import Known
+from tweeling.domain.points import Point, Points
+from tweeling.errors import RejectedError, TweelingError, UnavailableError
+from tweeling.ports.timeseries import Aggregate, Found, Windows
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+FOREVER_MS = 7_258_118_400_000  # the year 2200; Flux would end at the present, and readings may carry another time
+_LONGEST = 20_000  # letters of names in one query
+
+log = logging.getLogger(__name__)
+
+
+class InfluxStore:
+    """TimeSeriesStore in an InfluxDB 2; this process is the only one that writes to its buckets.
+
+    raw_days: the retention of the raw bucket, 0 for ever. now_ms: the server's time, near enough.
+    """
+
+    precision = 0.0
+
+    def __init__(self, access: Access, *, raw_days: float, now_ms: Callable[[], int]) -> None:
+        self._server = InfluxServer(access)
+        self._raw, self._hourly, self._places_in = access.bucket, access.hourly, access.places
+        self._keeps_ms = round(raw_days * DAY_MS)
+        self._now_ms = now_ms
+        self._lock = RLock()
+        self._known: Known | None = None  # None: ask the server; only who writes knows anything by heart
+        self._places: dict[str, int] = {}  # numbers through which sources are applied
+        self._unsaid: set[str] = set()  # those whose number is not written yet
+
+    def apply(self, points: Points, *, source: str, through: int) -> None:
+        """Write points; `applied` writes the source's number. What is older than the raw bucket keeps is left out."""
+        with self._lock:
+            if through <= (self._places.get(source) or self._durable(source)):
+                return
+            rows = self._kept(last_wins(points))
+            known = self._known or Known(self._ask_latest())
+            self._known = None  # until all of this is known to have arrived
+            try:
+                self._write(rows)
+            except TweelingError:
+                self._places, self._unsaid = {}, set()  # what is not said is applied again, which changes nothing
+                raise
+            known.add(rows)
+            self._known = known
+            self._places[source] = through
+            self._unsaid.add(source)
+
+    def applied(self, source: str) -> int:
+        """The number through which a source is applied durably, 0 when never."""
+        with self._lock:
+            self._say()
+            return self._durable(source)
+
+    def series(self, prefix: str = "") -> Sequence[str]:
+        """Every series key that begins with `prefix`, sorted."""
+        found: set[str] = set()
+        for bucket in (self._raw, self._hourly):
+            rows = self._server.ask(
+                f"""import "influxdata/influxdb/schema"
+                schema.tagValues(bucket: {_quote(bucket)}, tag: "series", start: {_time(0)}, stop: {_time(FOREVER_MS)},
+                    predicate: (r) => {_under(prefix)})
+                |> rename(columns: {{_value: "series"}})"""
+            )
+            found.update(rows.named("series")[0])
+        return sorted(found)
+
+    def latest(self, prefix: str = "") -> Sequence[Point]:
+        """The point with the latest time of every series under `prefix`, sorted by series."""
+        with self._lock:
+            if self._known is not None:
+                self._server.answers()
+                return self._known.latest(prefix)
+        return self._ask_latest(prefix)
+
+    def window(self, series: str, *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate) -> Windows:
+        """Aggregate [start, end) in windows aligned to multiples of step since 1970."""
+        asked = {"start_ms": start_ms, "end_ms": end_ms, "step_ms": step_ms}
+        return self.windows((series,), **asked, aggregate=aggregate)[series]
+
+    def windows(
+        self, series: Sequence[str], *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate
+    ) -> Mapping[str, Windows]:
+        """`window` of many series at one look; the server aggregates."""
+        none = Windows(np.zeros(0, np.int64), np.zeros(0))
+        found = dict.fromkeys(series, none)
+        turn = start_ms
+        if self._keeps_ms and step_ms % HOUR_MS == 0:
+            turn = -(-(self._now_ms() - self._keeps_ms) // step_ms) * step_ms
+        for names in groups(found, _LONGEST):
+            older = self._from_hours(names, start_ms, min(turn, end_ms), step_ms, aggregate)
+            newer = self._from_raw(names, max(turn, start_ms), end_ms, step_ms, aggregate)
+            for name in older.keys() | newer.keys():
+                before, after = older.get(name, none), newer.get(name, none)
+                times = np.concatenate([before.times, after.times])
+                found[name] = Windows(times, np.concatenate([before.values, after.values]))
+        return found
+
+    def raw(self, series: str, *, start_ms: int, end_ms: int) -> Points:
+        """Every point of one series in [start, end), by time, as far as they are kept raw."""
+        return self._read((series,), start_ms, end_ms)
+
+    def find(self, points: Points) -> Found:
+        """What stands at the series and times of some points."""
+        found = Found(np.zeros(len(points), np.bool_), np.zeros(len(points)), np.zeros(len(points), np.uint8))
+        if not len(points):
+            return found
+        start, end = int(points.times.min()), int(points.times.max()) + 1
+        held = self._read(points.names, start, end)
+        asked = points.series.astype(np.int64) * (end - start) + points.times - start
+        keys = held.series.astype(np.int64) * (end - start) + held.times - start
+        at = np.minimum(np.searchsorted(keys, asked), max(len(held) - 1, 0))
+        if len(held):
+            found.there[:] = keys[at] == asked
+            found.values[found.there] = held.values[at[found.there]]
+            found.quality[found.there] = held.quality[at[found.there]]
+        return found
+
+    def count(self, prefix: str = "") -> int:
+        """How many points the store holds raw under `prefix`."""
+        rows = self._server.ask(
+            f'{self._from(self._raw)} |> filter(fn: (r) => r._field == "value" and {_under(prefix)})'
+            " |> count() |> group() |> sum()"
+        )
+        return round(float(rows.values().sum()))
+
+    def close(self) -> None:
+        """Note how far sources are applied, where the server answers, and let go of sockets."""
+        with suppress(UnavailableError), self._lock:  # then the journal keeps it
+            self._say()
+        self._server.close()
+
+    def _kept(self, rows: Points) -> Points:
+        """The points that the raw bucket still keeps."""
+        if not self._keeps_ms:
+            return rows
+        kept = rows.times >= self._now_ms() - self._keeps_ms
+        if not kept.all():
+            log.warning("store.too_old", extra={"points": int((~kept).sum()), "keeps_days": self._keeps_ms / DAY_MS})
+        return Points(rows.names, rows.series[kept], rows.times[kept], rows.values[kept], rows.quality[kept])
+
+    def _write(self, rows: Points) -> None:
+        heads = [f"tweeling,series={encoded(name)} value=" for name in rows.names]
+        if not len(rows):
+            return
+        parts = column(heads, rows.series), printed(rows.values), ",quality=", printed(rows.quality), "i "
+        for body in requests(*parts, printed(rows.times)):
+            try:
+                self._server.write(self._raw, body)
+            except RejectedError as exc:
+                if not too_old(exc):
+                    raise
+                log.warning("store.too_old", extra={"reason": str(exc)})
+
+    def _say(self) -> None:
+        """Write the numbers of sources behind whose points they stand."""
+        if self._unsaid:
+            numbers = (
+                f"tweeling_applied,source={encoded(name)} through={self._places[name]}i 0" for name in self._unsaid
+            )
+            self._server.write(self._places_in, "\n".join(numbers).encode())
+            self._unsaid = set()
+
+    def _durable(self, source: str) -> int:
+        """The number that the server holds."""
+        rows = self._server.ask(
+            f"""from(bucket: {_quote(self._places_in)}) |> range(start: {_time(0)}, stop: {_time(1)})
+            |> filter(fn: (r) => r._measurement == "tweeling_applied" and r.source == {_quote(encoded(source))})"""
+        )
+        self._places[source] = round(float(rows.values().max(initial=0)))
+        return self._places[source]
+
+    def _ask_latest(self, prefix: str = "") -> list[Point]:
+        rows = self._server.ask(
+            f"{self._from(self._raw)} |> filter(fn: (r) => {_under(prefix)}) |> last() |> toFloat() {_COLUMNS}"
+        )
+        return sorted(_points(rows).rows())
+
+    def _read(self, names: Sequence[str], start_ms: int, end_ms: int) -> Points:
+        """The points of some series in [start, end), by series and time."""
+        parts = [Points.of(())]
+        codes = {name: code for code, name in enumerate(names)}
+        for some in groups(names, _LONGEST):
+            if start_ms < end_ms:
+                flux = f"{self._from(self._raw, start_ms, end_ms)} |> filter(fn: (r) => {_any_of(some)})"
+                parts.append(_points(self._server.ask(f"{flux} |> toFloat() {_COLUMNS}")))
+        places = [np.array([codes[name] for name in part.names], np.int32)[part.series] for part in parts]
+        return last_wins(
+            Points(
+                tuple(names),
+                np.concatenate(places),
+                np.concatenate([part.times for part in parts]),
+                np.concatenate([part.values for part in parts]),
+                np.concatenate([part.quality for part in parts]),
+            )
+        )
+
+    def _from_raw(
+        self, names: Sequence[str], start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate
+    ) -> dict[str, Windows]:
+        if start_ms >= end_ms:
+            return {}
+        rows = self._server.ask(
+            f"""{self._from(self._raw, start_ms, end_ms)}
+            |> filter(fn: (r) => r._field == "value" and {_any_of(names)})
+            |> aggregateWindow(every: {step_ms}ms, fn: {aggregate}, createEmpty: false, timeSrc: "_start") {_COLUMNS}"""
+        )
+        # A window that the range cuts says that it begins there.
+        return {name: Windows(at // step_ms * step_ms, values) for name, (at, values) in _by_series(rows).items()}
+
+    def _from_hours(
+        self, names: Sequence[str], start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate
+    ) -> dict[str, Windows]:
+        """Windows of whole hours, out of the hourly values that begin in [start, end)."""
+        if start_ms >= end_ms:
+            return {}
+        fields = {aggregate, Aggregate.COUNT} if aggregate is Aggregate.MEAN else {aggregate}
+        wanted = " or ".join(f'r._field == "{name}"' for name in sorted(fields))
+        rows = self._server.ask(
+            f"""{self._from(self._hourly, start_ms, end_ms)}
+            |> filter(fn: (r) => ({wanted}) and {_any_of(names)}) |> toFloat() {_COLUMNS}"""
+        )
+        asked, counts = _by_series(rows, aggregate), _by_series(rows, Aggregate.COUNT)
+        return {name: _of_hours(asked[name], counts.get(name), step_ms, aggregate) for name in asked}
+
+    @staticmethod
+    def _from(bucket: str, start_ms: int = 0, end_ms: int = FOREVER_MS) -> str:
+        return (
+            f"from(bucket: {_quote(bucket)}) |> range(start: {_time(start_ms)}, stop: {_time(end_ms)})"
+            ' |> filter(fn: (r) => r._measurement == "tweeling")'
+        )
+
+
+_COLUMNS = '|> keep(columns: ["_time", "_value", "_field", "series"])'
+
+
+def _points(rows: Rows) -> Points:
+    """Lines again out of their two fields, by series and time; a line that is only half written yet is none."""
+    names, series = rows.named("series")
+    kinds, kind = rows.named("_field")
+    times, values = rows.times(), rows.values()
+    of = {name: np.flatnonzero(kind == code) for code, name in enumerate(kinds)}
+    nothing = np.zeros(0, np.int64)
+    value, quality = of.get("value", nothing), of.get("quality", nothing)
+    value = value[np.lexsort((times[value], series[value]))]
+    quality = quality[np.lexsort((times[quality], series[quality]))]
+    if not np.array_equal(times[value], times[quality]) or not np.array_equal(series[value], series[quality]):
+        span = int(times.max()) + 1
+        keys = series * span + times
+        _, at_value, at_quality = np.intersect1d(keys[value], keys[quality], return_indices=True)
+        value, quality = value[at_value], quality[at_quality]
+    return Points(
+        tuple(names), series[value].astype(np.int32), times[value], values[value], values[quality].astype(np.uint8)
+    )
+
+
+def _by_series(rows: Rows, only: str | None = None) -> dict[str, Windows]:
+    """Times and values of each series, by time; of one field, where others came along."""
+    names, series = rows.named("series")
+    times, values = rows.times(), rows.values()
+    kinds, kind = rows.named("_field")
+    wanted = np.ones(len(rows), np.bool_) if only is None else kind == (kinds.index(only) if only in kinds else -1)
+    order = np.lexsort((times, series))
+    order = order[wanted[order]]
+    ends = np.searchsorted(series[order], np.arange(len(names)), "right").tolist()
+    cuts = zip(names, [0, *ends], ends, strict=False)
+    return {
+        name: Windows(times[order[start:end]], values[order[start:end]]) for name, start, end in cuts if start < end
+    }
+
+
+def _of_hours(hours: Windows, counts: Windows | None, step_ms: int, aggregate: Aggregate) -> Windows:
+    """Windows out of the values of their hours; a mean weighs each hour by its count."""
+    weights = np.ones(len(hours.times))
+    if aggregate is Aggregate.MEAN and counts is not None:
+        _, at, weigh = np.intersect1d(hours.times, counts.times, return_indices=True)
+        hours, weights = Windows(hours.times[at], hours.values[at]), counts.values[weigh]
+    times, first = np.unique(hours.times // step_ms * step_ms, return_index=True)
+    if not len(times):
+        return Windows(times, hours.values)
+    match aggregate:
+        case Aggregate.MEAN:
+            return Windows(times, np.add.reduceat(hours.values * weights, first) / np.add.reduceat(weights, first))
+        case Aggregate.MIN:
+            return Windows(times, np.minimum.reduceat(hours.values, first))
+        case Aggregate.MAX:
+            return Windows(times, np.maximum.reduceat(hours.values, first))
+        case Aggregate.LAST:
+            return Windows(times, hours.values[np.append(first[1:], len(hours.values)) - 1])
+        case Aggregate.COUNT:
+            return Windows(times, np.add.reduceat(hours.values, first))
+
+
+def _time(ms: int) -> str:
+    return f"time(v: {ms * 1_000_000})"
+
+
+def _quote(text: str) -> str:
+    """A Flux string that means this text, whatever stands in it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\x24")
+    return f'"{escaped}"'
+
+
+def _under(prefix: str) -> str:
+    return f"r.series =~ /^{_regex(prefix)}/"
+
+
+def _any_of(names: Sequence[str]) -> str:
+    return f"r.series =~ /^({'|'.join(map(_regex, names))})$/"
+
+
+def _regex(name: str) -> str:
+    return pattern(name).replace("/", "\\/")
