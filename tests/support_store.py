@@ -41,9 +41,9 @@ def duckdb_opener(folder: Path) -> Opener:
 
 
 @contextmanager
-def victoria_metrics(folder: Path) -> Iterator[str]:
-    """Run a VictoriaMetrics of one's own; yield its URL."""
-    url = f"http://127.0.0.1:{free_port()}"
+def victoria_metrics(folder: Path, port: int | None = None) -> Iterator[str]:
+    """Run a VictoriaMetrics of one's own, and kill it with -9 in the end; yield its URL."""
+    url = f"http://127.0.0.1:{port or free_port()}"
     command = [
         need("victoria-metrics"),
         f"-storageDataPath={folder / 'victoria'}",

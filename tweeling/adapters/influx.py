@@ -20,11 +20,11 @@ from threading import RLock
 import numpy as np
 
 from tweeling.adapters.columns import last_wins
-from tweeling.adapters.influx_server import Access, InfluxServer, Rows, too_old
+from tweeling.adapters.influx_server import Access, InfluxServer, Rows
 from tweeling.adapters.lineprotocol import column, encoded, groups, pattern, printed, requests
 from tweeling.adapters.newest import Known
 from tweeling.domain.points import Point, Points
-from tweeling.errors import RejectedError, TweelingError, UnavailableError
+from tweeling.errors import TweelingError, UnavailableError
 from tweeling.ports.timeseries import Aggregate, Found, Windows
 
 HOUR_MS = 3_600_000
@@ -59,15 +59,13 @@ class InfluxStore:
             if through <= (self._places.get(source) or self._durable(source)):
                 return
             rows = self._kept(last_wins(points))
-            known = self._known or Known(self._ask_latest())
-            self._known = None  # until all of this is known to have arrived
             try:
                 self._write(rows)
-            except TweelingError:
-                self._places, self._unsaid = {}, set()  # what is not said is applied again, which changes nothing
+            except TweelingError:  # nobody knows how much of it arrived; what is not said is applied again
+                self._known, self._places, self._unsaid = None, {}, set()
                 raise
-            known.add(rows)
-            self._known = known
+            if self._known is not None:
+                self._known.add(rows)
             self._places[source] = through
             self._unsaid.add(source)
 
@@ -79,24 +77,17 @@ class InfluxStore:
 
     def series(self, prefix: str = "") -> Sequence[str]:
         """Every series key that begins with `prefix`, sorted."""
-        found: set[str] = set()
-        for bucket in (self._raw, self._hourly):
-            rows = self._server.ask(
-                f"""import "influxdata/influxdb/schema"
-                schema.tagValues(bucket: {_quote(bucket)}, tag: "series", start: {_time(0)}, stop: {_time(FOREVER_MS)},
-                    predicate: (r) => {_under(prefix)})
-                |> rename(columns: {{_value: "series"}})"""
-            )
-            found.update(rows.named("series")[0])
-        return sorted(found)
+        return sorted(self._names(self._raw, prefix) | self._names(self._hourly, prefix))
 
     def latest(self, prefix: str = "") -> Sequence[Point]:
         """The point with the latest time of every series under `prefix`, sorted by series."""
         with self._lock:
-            if self._known is not None:
-                self._server.answers()
-                return self._known.latest(prefix)
-        return self._ask_latest(prefix)
+            if not self._places:  # somebody else may write
+                return self._ask_latest(prefix)
+            if self._known is None:
+                self._known = Known(self._ask_latest())
+            self._server.answers()
+            return self._known.latest(prefix)
 
     def window(self, series: str, *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate) -> Windows:
         """Aggregate [start, end) in windows aligned to multiples of step since 1970."""
@@ -144,8 +135,8 @@ class InfluxStore:
     def count(self, prefix: str = "") -> int:
         """How many points the store holds raw under `prefix`."""
         rows = self._server.ask(
-            f'{self._from(self._raw)} |> filter(fn: (r) => r._field == "value" and {_under(prefix)})'
-            " |> count() |> group() |> sum()"
+            f"""{self._from(self._raw)} |> filter(fn: (r) => r._field == "value")
+            |> filter(fn: (r) => {_under(prefix)}) |> count() |> group() |> sum()"""
         )
         return round(float(rows.values().sum()))
 
@@ -165,17 +156,13 @@ class InfluxStore:
         return Points(rows.names, rows.series[kept], rows.times[kept], rows.values[kept], rows.quality[kept])
 
     def _write(self, rows: Points) -> None:
-        heads = [f"tweeling,series={encoded(name)} value=" for name in rows.names]
         if not len(rows):
             return
+        heads = [f"tweeling,series={encoded(name)} value=" for name in rows.names]
         parts = column(heads, rows.series), printed(rows.values), ",quality=", printed(rows.quality), "i "
         for body in requests(*parts, printed(rows.times)):
-            try:
-                self._server.write(self._raw, body)
-            except RejectedError as exc:
-                if not too_old(exc):
-                    raise
-                log.warning("store.too_old", extra={"reason": str(exc)})
+            if not self._server.write(self._raw, body):
+                log.warning("store.too_old", extra={"bucket": self._raw})
 
     def _say(self) -> None:
         """Write the numbers of sources behind whose points they stand."""
@@ -195,11 +182,34 @@ class InfluxStore:
         self._places[source] = round(float(rows.values().max(initial=0)))
         return self._places[source]
 
-    def _ask_latest(self, prefix: str = "") -> list[Point]:
+    def _names(self, bucket: str, prefix: str) -> set[str]:
+        """All names out of the index, which takes a hundred times as long to look for some of ten thousand."""
         rows = self._server.ask(
-            f"{self._from(self._raw)} |> filter(fn: (r) => {_under(prefix)}) |> last() |> toFloat() {_COLUMNS}"
+            f"""import "influxdata/influxdb/schema"
+            schema.tagValues(bucket: {_quote(bucket)}, tag: "series", predicate: (r) => true,
+                start: {_time(0)}, stop: {_time(FOREVER_MS)})
+            |> rename(columns: {{_value: "series"}})"""
         )
-        return sorted(_points(rows).rows())
+        return {name for name in rows.named("series")[0] if name.startswith(prefix)}
+
+    def _ask_latest(self, prefix: str = "") -> list[Point]:
+        """Look at the last day, and only for series that were silent further back: a shard costs, empty or not."""
+        missing, end_ms = self._names(self._raw, prefix), FOREVER_MS
+        found: list[Point] = []
+        for start_ms in (*(max(self._now_ms() - days * DAY_MS, 0) for days in (1, 8, 64, 512)), 0):
+            few = list(groups(sorted(missing), _LONGEST))
+            if not few or start_ms >= end_ms:
+                continue
+            where = _any_of(few[0]) if len(few) == 1 else _under(prefix)
+            rows = self._server.ask(
+                f"""{self._from(self._raw, start_ms, end_ms)} |> filter(fn: (r) => {where})
+                |> group(columns: ["series", "_field"]) |> last() |> toFloat() {_COLUMNS}"""
+            )
+            newer = [point for point in _points(rows).rows() if point.series in missing]
+            missing.difference_update(point.series for point in newer)
+            found += newer
+            end_ms = start_ms
+        return sorted(found)
 
     def _read(self, names: Sequence[str], start_ms: int, end_ms: int) -> Points:
         """The points of some series in [start, end), by series and time."""
@@ -327,7 +337,7 @@ def _quote(text: str) -> str:
 
 
 def _under(prefix: str) -> str:
-    return f"r.series =~ /^{_regex(prefix)}/"
+    return f"r.series =~ /^{_regex(prefix)}/" if prefix else "true"
 
 
 def _any_of(names: Sequence[str]) -> str:

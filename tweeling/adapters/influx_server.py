@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from pyarrow import csv
 from tweeling.adapters.lineprotocol import decoded
 from tweeling.errors import ConfigError, RejectedError, TweelingError, UnavailableError
 
-_TOO_OLD = "beyond retention policy"
+_OLD = re.compile("partial write: .*(beyond|outside) retention policy")  # InfluxDB 2.0 to 2.6, and since
 _PLAIN = Dialect(header=True, annotations=[])
 _TYPES = {
     "_time": pa.timestamp("ms", "UTC"),
@@ -37,7 +38,7 @@ _NOTHING = pa.table({name: pa.array([], kind) for name, kind in _TYPES.items()})
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where an InfluxDB 2 is, and as whom to speak to it. `bucket_hourly` and `bucket_places` stand beside `bucket`."""
+    """Where an InfluxDB 2 is, and as whom to speak to it. Two buckets stand beside `bucket`."""
 
     url: str
     org: str
@@ -45,7 +46,7 @@ class Access:
     token: str = field(repr=False)
     token_from: str = "store.influxdb.token"  # noqa: S105 -- where a token comes from is none
     ca_file: Path | None = None
-    timeout_s: float = 30.0
+    timeout_s: float = 60.0
 
     @property
     def hourly(self) -> str:
@@ -105,10 +106,16 @@ class InfluxServer:
         """The library's client, for what is done once; use it in `translated`."""
         return self._client
 
-    def write(self, bucket: str, lines: bytes) -> None:
-        """Write line protocol; when this returns, it is in the server's write-ahead log, on disk."""
+    def write(self, bucket: str, lines: bytes) -> bool:
+        """Write line protocol into the server's log on disk; False where some of it is older than the bucket keeps."""
         with self.translated():
-            self._writer.write(bucket=bucket, record=lines, write_precision=WritePrecision.MS)  # type: ignore[arg-type]  # its constants are strings
+            try:
+                self._writer.write(bucket=bucket, record=lines, write_precision=WritePrecision.MS)  # type: ignore[arg-type]  # its constants are strings
+            except ApiException as exc:
+                if exc.status != 422 or _OLD.search(str(exc.body)) is None:
+                    raise
+                return False
+        return True
 
     def ask(self, flux: str) -> Rows:
         """Answer a query, all of whose tables have the same columns, as it streams in."""
@@ -187,8 +194,3 @@ class InfluxServer:
                 return RejectedError(said)
             case _:
                 return UnavailableError(said)
-
-
-def too_old(exc: RejectedError) -> bool:
-    """Whether a server took all of a request but the points that are older than it keeps."""
-    return _TOO_OLD in str(exc)

@@ -159,6 +159,10 @@ def points_of(settings: Settings, *, read_only: bool = False) -> TimeSeriesStore
             from tweeling.adapters.victoria import VictoriaMetricsStore
 
             return VictoriaMetricsStore(settings.store.url)
+        case "influxdb":
+            from tweeling.bootstrap import influx
+
+            return influx.store(settings)
         case "memory":
             return MemoryStore()
 
