@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,7 @@ from influxdb_client.rest import ApiException
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from tweeling.adapters.lineprotocol import decoded
+from tweeling.adapters.lineprotocol import decoded, on_loopback
 from tweeling.errors import ConfigError, RejectedError, TweelingError, UnavailableError
 
 _OLD = re.compile("partial write: .*(beyond|outside) retention policy")  # InfluxDB 2.0 to 2.6, and since
@@ -89,13 +88,12 @@ class InfluxServer:
 
     def __init__(self, access: Access) -> None:
         self.access = access
-        here = urlsplit(access.url).hostname in {"127.0.0.1", "localhost", "::1"}
         self._client = InfluxDBClient(
             access.url,
             access.token,
             org=access.org,
             timeout=round(access.timeout_s * 1000),
-            enable_gzip=not here,  # packing costs more than loopback does
+            enable_gzip=not on_loopback(access.url),  # packing costs more than loopback does
             ssl_ca_cert=str(access.ca_file) if access.ca_file else None,
         )
         self._writer = self._client.write_api(write_options=SYNCHRONOUS)

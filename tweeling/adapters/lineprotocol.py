@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 _AT_ONCE = 20_000  # lines in one request
+
+
+def on_loopback(url: str) -> bool:
+    """Whether a server is on this machine."""
+    return urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}
 
 
 def encoded(name: str) -> str:
