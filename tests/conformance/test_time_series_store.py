@@ -155,6 +155,19 @@ def test_a_prefix_is_text_and_not_a_pattern(store: TimeSeriesStore) -> None:
         assert store.count(prefix) == len(store.series(prefix)) == len(store.latest(prefix)) == number, prefix
 
 
+def test_a_name_is_text_whatever_it_says(store: TimeSeriesStore) -> None:
+    odd = ['a"b', "a$b${c}", "a\\", "a b,c=d", "a\nb", "é/ü", "a%2Fb", "a|b", "a')", "a/*", "{a}", "-- a"]
+    store.apply(points(*((name, T0 + n, n / 4) for n, name in enumerate(odd))), source='s"x y', through=3)
+    assert store.applied('s"x y') == 3
+    assert list(store.series()) == sorted(odd)
+    assert {row.series: row.value for row in store.latest()} == {name: n / 4 for n, name in enumerate(odd)}
+    windows = store.windows(odd, start_ms=T0, end_ms=T0 + HOUR, step_ms=HOUR, aggregate=Aggregate.LAST)
+    for n, name in enumerate(odd):
+        assert [row.value for row in store.raw(name, start_ms=T0, end_ms=T0 + HOUR).rows()] == [n / 4]
+        assert windows[name].values.tolist() == [n / 4]
+        assert store.count(name) == sum(each.startswith(name) for each in odd)
+
+
 def test_points_are_found_by_series_and_time_in_the_order_asked(store: TimeSeriesStore) -> None:
     kept = points((A, T0, 0.1, 3), (A, T0 + 2, 1 / 3), (B, T0, -1e9), (A, T0, 2 / 3, 1))
     store.apply(kept, source="journal", through=1)
@@ -182,6 +195,21 @@ def test_windows_stand_on_multiples_of_their_step_and_empty_ones_are_left_out(st
     assert _window(store, Aggregate.MEAN) == {T0: 0.2, T0 + HOUR: 0.4, T0 + 5 * HOUR: 0.6}
     cut = _window(store, Aggregate.COUNT, start=T0 + HOUR - 1, end=T0 + 5 * HOUR)
     assert cut == {T0: 1.0, T0 + HOUR: 1.0}, "points outside [start, end) do not count, the window still starts at T0"
+
+
+def test_windows_may_reach_from_the_first_second_to_long_after_the_last_point(store: TimeSeriesStore) -> None:
+    store.apply(points((A, T0 + HOUR - 1, 0.25), (A, T0 + 40 * DAY, 0.5)), source="j", through=1)
+    found = store.window(A, start_ms=0, end_ms=2 * T0, step_ms=30 * DAY, aggregate=Aggregate.COUNT)
+    assert found.times.tolist() == [T0 // (30 * DAY) * 30 * DAY, (T0 + 40 * DAY) // (30 * DAY) * 30 * DAY]
+    assert found.values.tolist() == [1.0, 1.0]
+
+
+def test_of_several_qualities_the_last_value_is_the_last_in_time(store: TimeSeriesStore) -> None:
+    store.apply(
+        points((A, T0 + 2, 0.25, 1), (A, T0 + 1, 0.5, 2), (A, T0, 0.75, 1), (A, T0 + 3, 0.5, 3)), source="j", through=1
+    )
+    assert _window(store, Aggregate.LAST, end=T0 + 3) == {T0: 0.25}
+    assert _window(store, Aggregate.MEAN) == {T0: 0.5}
 
 
 @pytest.mark.parametrize(

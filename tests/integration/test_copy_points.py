@@ -39,6 +39,15 @@ def test_an_installation_moves_to_a_server_and_nothing_is_missing(
         assert "43 points compared, through batch 13 of 13" in checks["points"]["detail"]
 
 
+def test_an_installation_moves_back_from_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with victoria_metrics(tmp_path) as url:
+        install(tmp_path / "hub", f'[store]\nkind = "victoriametrics"\nurl = "{url}"\n')
+        _move(tmp_path / "hub", "")
+        assert "43 points copied" in capsys.readouterr().out
+    code, checks = fsck(tmp_path / "hub")
+    assert code == 0, [found(check) for check in checks.values()]
+
+
 def test_an_installation_moves_to_influxdb(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,7 +53,7 @@ def test_hours_of_what_is_no_longer_kept_raw_are_answered_as_if_it_were() -> Non
         with influx_opener(access)() as store:
             for each in (model, store):
                 each.apply(points(*rows), source="j", through=1)
-        _run(access, flux(access, kept)[f"tweeling hourly {access.bucket}, late"], start)
+        _run(access, flux(access, kept)[f"tweeling hourly {access.bucket}, late"], start, now - 5 * DAY + 2 * HOUR)
         _forget_raw(access, now - 5 * DAY)
         with influx_opener(access, raw_days=5)() as store:
             assert store.raw(A, start_ms=start, end_ms=now - 5 * DAY - HOUR).rows() == []
@@ -79,17 +79,6 @@ def test_points_older_than_what_is_kept_are_left_out_and_said(caplog: pytest.Log
         assert [record.message for record in caplog.records] == ["store.too_old"] * 2
 
 
-def test_names_are_text_whatever_they_say() -> None:
-    odd = ['a"b', "a$b${c}", "a\\", "a b,c=d", "a\nb", "é/ü", "a%2Fb", "a|b", "a')"]
-    with influxdb() as access, influx_opener(access)() as store:
-        store.apply(points(*((name, 1000 + n, n / 4) for n, name in enumerate(odd))), source='s"x y', through=3)
-        assert store.applied('s"x y') == 3
-        assert list(store.series()) == sorted(odd)
-        for n, name in enumerate(odd):
-            assert [row.value for row in store.raw(name, start_ms=0, end_ms=9999).rows()] == [n / 4]
-            assert store.count(name) == sum(each.startswith(name) for each in odd)
-
-
 def test_refusals_name_what_to_change_and_no_token() -> None:
     with influxdb() as access:
         missing = replace(access, bucket="nowhere")
@@ -106,13 +95,13 @@ def test_refusals_name_what_to_change_and_no_token() -> None:
                     assert "wr0ng" not in str(caught.value) + repr(refused)
 
 
-def _run(access: Access, task: str, start_ms: int) -> None:
-    """What the task computes, over all that is there: its own range depends on the hour."""
+def _run(access: Access, task: str, start_ms: int, end_ms: int) -> None:
+    """What the task computes, over a range that does not depend on the hour; beyond it nothing is right yet."""
     body = task[task.index("hours =") :]
     begin, end = body.index("range("), body.index("\n", body.index("range("))
     server = InfluxServer(access)
     with closing(server), server.translated():
-        asked = f"range(start: time(v: {start_ms * 1_000_000}))"
+        asked = f"range(start: time(v: {start_ms}000000), stop: time(v: {end_ms // HOUR * HOUR}000000))"
         server.client.query_api().query_raw(
             f'import "date"\nunused = date.year\n{body[:begin]}{asked}{body[end:]}'
         ).read()

@@ -98,18 +98,16 @@ class InfluxStore:
         self, series: Sequence[str], *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate
     ) -> Mapping[str, Windows]:
         """`window` of many series at one look; the server aggregates."""
-        none = Windows(np.zeros(0, np.int64), np.zeros(0))
-        found = dict.fromkeys(series, none)
+        found = dict.fromkeys(series, _NONE)
         turn = start_ms
         if self._keeps_ms and step_ms % HOUR_MS == 0:
-            turn = -(-(self._now_ms() - self._keeps_ms) // step_ms) * step_ms
+            turn = -(-(self._now_ms() - self._keeps_ms) // HOUR_MS) * HOUR_MS
+        whole = max(start_ms, -(-turn // step_ms) * step_ms) if turn > start_ms else start_ms
         for names in groups(found, _LONGEST):
-            older = self._from_hours(names, start_ms, min(turn, end_ms), step_ms, aggregate)
-            newer = self._from_raw(names, max(turn, start_ms), end_ms, step_ms, aggregate)
+            older = self._from_hours(names, start_ms, turn, min(whole, end_ms), step_ms, aggregate)
+            newer = self._from_raw(names, whole, end_ms, step_ms, aggregate)
             for name in older.keys() | newer.keys():
-                before, after = older.get(name, none), newer.get(name, none)
-                times = np.concatenate([before.times, after.times])
-                found[name] = Windows(times, np.concatenate([before.values, after.values]))
+                found[name] = _one_after_another(older.get(name, _NONE), newer.get(name, _NONE))
         return found
 
     def raw(self, series: str, *, start_ms: int, end_ms: int) -> Points:
@@ -244,19 +242,24 @@ class InfluxStore:
         return {name: Windows(at // step_ms * step_ms, values) for name, (at, values) in _by_series(rows).items()}
 
     def _from_hours(
-        self, names: Sequence[str], start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate
+        self, names: Sequence[str], start_ms: int, turn_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate
     ) -> dict[str, Windows]:
-        """Windows of whole hours, out of the hourly values that begin in [start, end)."""
+        """Windows of whole hours: hourly values that begin in [start, turn), and hours of raw points in [turn, end)."""
         if start_ms >= end_ms:
             return {}
-        fields = {aggregate, Aggregate.COUNT} if aggregate is Aggregate.MEAN else {aggregate}
-        wanted = " or ".join(f'r._field == "{name}"' for name in sorted(fields))
         rows = self._server.ask(
-            f"""{self._from(self._hourly, start_ms, end_ms)}
-            |> filter(fn: (r) => ({wanted}) and {_any_of(names)}) |> toFloat() {_COLUMNS}"""
+            f"""{self._from(self._hourly, start_ms, min(turn_ms, end_ms))}
+            |> filter(fn: (r) => (r._field == "{aggregate}" or r._field == "count") and {_any_of(names)})
+            |> toFloat() {_COLUMNS}"""
         )
-        asked, counts = _by_series(rows, aggregate), _by_series(rows, Aggregate.COUNT)
-        return {name: _of_hours(asked[name], counts.get(name), step_ms, aggregate) for name in asked}
+
+        def hours(of: Aggregate) -> dict[str, Windows]:
+            older, newer = _by_series(rows, of), self._from_raw(names, turn_ms, end_ms, HOUR_MS, of)
+            both = older.keys() | newer.keys()
+            return {name: _one_after_another(older.get(name, _NONE), newer.get(name, _NONE)) for name in both}
+
+        asked, counts = hours(aggregate), hours(Aggregate.COUNT)
+        return {name: _of_hours(asked[name], counts[name], step_ms, aggregate) for name in asked if name in counts}
 
     @staticmethod
     def _from(bucket: str, start_ms: int = 0, end_ms: int = FOREVER_MS) -> str:
@@ -266,6 +269,7 @@ class InfluxStore:
         )
 
 
+_NONE = Windows(np.zeros(0, np.int64), np.zeros(0))
 _COLUMNS = '|> keep(columns: ["_time", "_value", "_field", "series"])'
 
 
@@ -304,12 +308,14 @@ def _by_series(rows: Rows, only: str | None = None) -> dict[str, Windows]:
     }
 
 
-def _of_hours(hours: Windows, counts: Windows | None, step_ms: int, aggregate: Aggregate) -> Windows:
+def _one_after_another(first: Windows, second: Windows) -> Windows:
+    return Windows(np.concatenate([first.times, second.times]), np.concatenate([first.values, second.values]))
+
+
+def _of_hours(hours: Windows, counts: Windows, step_ms: int, aggregate: Aggregate) -> Windows:
     """Windows out of the values of their hours; a mean weighs each hour by its count."""
-    weights = np.ones(len(hours.times))
-    if aggregate is Aggregate.MEAN and counts is not None:
-        _, at, weigh = np.intersect1d(hours.times, counts.times, return_indices=True)
-        hours, weights = Windows(hours.times[at], hours.values[at]), counts.values[weigh]
+    _, at, weigh = np.intersect1d(hours.times, counts.times, return_indices=True)
+    hours, weights = Windows(hours.times[at], hours.values[at]), counts.values[weigh]
     times, first = np.unique(hours.times // step_ms * step_ms, return_index=True)
     if not len(times):
         return Windows(times, hours.values)

@@ -33,6 +33,8 @@ from tweeling.ports.timeseries import Aggregate, Found, Windows
 
 _PLACE = "tweeling_applied_through"
 _PLACE_MS = 2 * 86_400_000  # a source's number stands as many milliseconds after this: no clock is needed
+_FIRST_MS = 86_400_000  # see AGES
+_NEAR = 10_000  # numbers: all that a source ever had are kept, and looking at few of them is fast
 _LONGEST = 6_000  # letters of names in one query, which may have 16,384 and names them twice
 _GRID = 10_000  # windows in one query, which may have 30,000
 
@@ -116,6 +118,7 @@ class VictoriaMetricsStore:
         """`window` of many series at one look: the server aggregates, but where points were replaced."""
         none = Windows(np.zeros(0, np.int64), np.zeros(0))
         found = dict.fromkeys(series, none)
+        start_ms = max(start_ms, _FIRST_MS)
         if start_ms >= end_ms:
             return found
         self._show()
@@ -215,9 +218,13 @@ class VictoriaMetricsStore:
         self._given, self._since = {}, None
 
     def _durable(self, source: str) -> int:
-        """The number that the server holds."""
+        """The number that the server holds: at, or shortly before, the highest that this client knows, or anywhere."""
         self._show()
-        found = self._server.now(f'max_over_time({_PLACE}{{source="{encoded(source)}"}}[{AGES}])')
+        place = f'{_PLACE}{{source="{encoded(source)}"}}'
+        known = (self._places.get(source, 0) + _PLACE_MS) / 1000
+        found = self._server.now(f"max_over_time({place}[{_NEAR}ms])", known) or self._server.now(
+            f"max_over_time({place}[{AGES}])"
+        )
         self._places[source] = round(max(found.values(), default=0))
         return self._places[source]
 

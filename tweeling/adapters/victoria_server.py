@@ -93,9 +93,19 @@ class _Listed(msgspec.Struct):
     data: list[_Labels]
 
 
+class _Names(msgspec.Struct):
+    data: list[str]
+
+
+class _Snapshot(msgspec.Struct):
+    snapshot: str
+
+
 _EXPORT = msgspec.json.Decoder(_Exported)
 _ANSWER = msgspec.json.Decoder(_Answer, strict=False)  # values come as text
 _LISTED = msgspec.json.Decoder(_Listed)
+_NAMES = msgspec.json.Decoder(_Names)
+_SNAPSHOT = msgspec.json.Decoder(_Snapshot)
 
 
 class Server:
@@ -108,7 +118,10 @@ class Server:
             base_url=url, timeout=timeout_s, trust_env=False, headers={"Accept-Encoding": "identity", **packed}
         )
         self._watch = httpx.Client(
-            base_url=url, timeout=timeout_s, trust_env=False, limits=httpx.Limits(max_connections=1)
+            base_url=url,
+            timeout=timeout_s,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=1, keepalive_expiry=60),
         )
         self._client = InfluxDBClient(url=url, token="-", org="-", timeout=round(timeout_s * 1000))  # noqa: S106  (none)
         self._writer = self._client.write_api(write_options=SYNCHRONOUS)
@@ -124,8 +137,9 @@ class Server:
 
     def keep(self) -> None:
         """Return when all that was accepted is on the server's disk."""
-        snapshot = self._get("/snapshot/create").json()["snapshot"]
-        self._get("/snapshot/delete", snapshot=snapshot)
+        with self._translated():
+            made = _SNAPSHOT.decode(self._get("/snapshot/create").content)
+        self._get("/snapshot/delete", snapshot=made.snapshot)
 
     def answers(self) -> None:
         """Return where the server answers at all."""
@@ -146,19 +160,22 @@ class Server:
 
     def names(self, match: str) -> list[str]:
         """The series that match."""
-        found = self._get("/api/v1/label/series/values", **{"match[]": match}, **FOREVER)
-        return [decoded(name) for name in found.json()["data"]]
+        with self._translated():
+            found = _NAMES.decode(self._post("/api/v1/label/series/values", {"match[]": match, **FOREVER}))
+        return [decoded(name) for name in found.data]
 
     def parts(self, match: str, start_ms: int, end_ms: int) -> list[tuple[str, int]]:
         """Series and revision of every quality and revision that has samples in [start, end), at least."""
         asked = {"match[]": match, "start": start_ms / 1000, "end": (end_ms - 1) / 1000}
-        found = _LISTED.decode(self._post("/api/v1/series", asked))
+        with self._translated():
+            found = _LISTED.decode(self._post("/api/v1/series", asked))
         return [(decoded(each.series), int(each.rev)) for each in found.data]
 
     def samples(self, match: str, codes: dict[str, int], start_ms: int, end_ms: int) -> Samples:
         """Every sample in [start, end) of series that match, under their codes; in no order."""
         asked = {"match[]": match, "start": start_ms / 1000, "end": (end_ms - 1) / 1000}
-        rows = _EXPORT.decode_lines(self._post("/api/v1/export", asked))
+        with self._translated():
+            rows = _EXPORT.decode_lines(self._post("/api/v1/export", asked))
         sizes = [len(row.values) for row in rows]
         return Samples(
             np.repeat(np.array([codes[decoded(row.metric.series)] for row in rows], np.int64), sizes),
@@ -168,9 +185,10 @@ class Server:
             np.repeat(np.array([int(row.metric.rev) for row in rows], np.int64), sizes),
         )
 
-    def now(self, query: str) -> dict[tuple[str, int, int], float]:
-        """A query's value over all times, by series, quality and revision."""
-        rows = _ANSWER.decode(self._post("/api/v1/query", {"query": query, "time": FOREVER["end"]})).data.result
+    def now(self, query: str, at_s: float = FOREVER["end"]) -> dict[tuple[str, int, int], float]:
+        """A query's value at a moment, by series, quality and revision."""
+        with self._translated():
+            rows = _ANSWER.decode(self._post("/api/v1/query", {"query": query, "time": at_s, "nocache": 1})).data.result
         return {(decoded(row.metric.series), int(row.metric.q), int(row.metric.rev)): row.value[1] for row in rows}
 
     def grid(
@@ -178,7 +196,9 @@ class Server:
     ) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
         """A query's values at first, first + step … last; of every series its times and values."""
         asked = {"query": query, "start": first_ms / 1000, "end": last_ms / 1000, "step": f"{step_ms}ms", "nocache": 1}
-        for row in _ANSWER.decode(self._post("/api/v1/query_range", asked)).data.result:
+        with self._translated():
+            rows = _ANSWER.decode(self._post("/api/v1/query_range", asked)).data.result
+        for row in rows:
             pairs = np.fromiter(chain.from_iterable(row.values), np.float64, 2 * len(row.values))
             yield decoded(row.metric.series), np.rint(pairs[::2] * 1000).astype(np.int64), pairs[1::2]
 
@@ -208,6 +228,8 @@ class Server:
         except ApiException as exc:
             said = f"{self._url}: VictoriaMetrics said {exc.status}: {str(exc.body)[:200]}"
             raise _classed(exc.status or 500)(said) from exc
+        except msgspec.MsgspecError as exc:
+            raise UnavailableError(f"{self._url}: VictoriaMetrics gave an answer that is not one: {exc}") from exc
         except (httpx.HTTPError, urllib3.exceptions.HTTPError) as exc:
             raise UnavailableError(f"{self._url}: VictoriaMetrics does not answer: {type(exc).__name__}") from exc
 
