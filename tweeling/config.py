@@ -118,10 +118,10 @@ class StoreSettings(Section):
     url: str = Field(
         default="", validate_default=True, description="where a server answers; this machine when it is not given"
     )
-    raw_days: float = Field(
+    raw_days: int = Field(
         default=90, ge=0, description="InfluxDB: days for which points are kept as they came; 0: ever"
     )
-    hourly_days: float = Field(default=0, ge=0, description="InfluxDB: days for which hourly values are kept; 0: ever")
+    hourly_days: int = Field(default=0, ge=0, description="InfluxDB: days for which hourly values are kept; 0: ever")
     influxdb: InfluxSettings = InfluxSettings()
 
     @field_validator("url")

@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from support_store import T0, points
 
 from tweeling.adapters.influx import InfluxStore
@@ -191,6 +200,40 @@ def test_a_refusal_says_what_to_do_and_no_token(
         assert type(caught.value) is kind
         assert _TOKEN not in f"{caught.value!r} {caught.value.__cause__}"
     server.status = 200
+
+
+def test_a_server_under_tls_must_show_a_certificate_of_the_named_authority(server: _Server, tmp_path: Path) -> None:
+    certificate = _self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    for ca_file in (None, tmp_path / "missing.pem"):
+        access = Access(f"https://127.0.0.1:{server.server_port}", "hubs", "raw", _TOKEN, ca_file=ca_file)
+        with closing(InfluxStore(access, raw_days=90, now_ms=lambda: T0)) as store:
+            with pytest.raises(ConfigError) as caught:
+                store.count()
+            assert caught.value.field == "store.influxdb.ca_file"
+    with closing(InfluxStore(replace(access, ca_file=certificate), raw_days=90, now_ms=lambda: T0)) as store:
+        assert store.count() == 0
+
+
+def _self_signed(folder: Path) -> Path:
+    """A PEM file with a key and a certificate for 127.0.0.1 that vouches for itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "influx")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(hours=1)
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "influx.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    return path
 
 
 def test_the_token_is_not_in_what_is_printed(store: InfluxStore) -> None:

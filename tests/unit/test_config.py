@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,10 @@ def test_a_server_is_on_this_machine_until_somebody_says_otherwise(tmp_path: Pat
     elsewhere = "https://store.example:8086"
     text = f"[store]\nkind = '{kind}'\nurl = '{elsewhere}'\n"
     assert config.load(_write(tmp_path, text)).store.url == elsewhere
+
+
+def test_settings_of_stores_in_the_manual_are_settings(tmp_path: Path) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    shown = [block for block in re.findall(r"```toml\n(.*?)```", manual, re.DOTALL) if block.startswith("[store]")]
+    kinds = [config.load(_write(tmp_path, block)).store.kind for block in shown]
+    assert {"victoriametrics", "influxdb"} <= set(kinds)

@@ -20,7 +20,8 @@ from threading import RLock
 import numpy as np
 
 from tweeling.adapters.columns import last_wins
-from tweeling.adapters.influx_server import Access, InfluxServer, Rows
+from tweeling.adapters.influx_rows import NONE, by_series, lines_of, of_hours, one_after_another
+from tweeling.adapters.influx_server import Access, InfluxServer
 from tweeling.adapters.lineprotocol import column, encoded, groups, pattern, printed, requests
 from tweeling.adapters.newest import Known
 from tweeling.domain.points import Point, Points
@@ -98,7 +99,7 @@ class InfluxStore:
         self, series: Sequence[str], *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate
     ) -> Mapping[str, Windows]:
         """`window` of many series at one look; the server aggregates."""
-        found = dict.fromkeys(series, _NONE)
+        found = dict.fromkeys(series, NONE)
         turn = start_ms
         if self._keeps_ms and step_ms % HOUR_MS == 0:
             turn = -(-(self._now_ms() - self._keeps_ms) // HOUR_MS) * HOUR_MS
@@ -107,7 +108,7 @@ class InfluxStore:
             older = self._from_hours(names, start_ms, turn, min(whole, end_ms), step_ms, aggregate)
             newer = self._from_raw(names, whole, end_ms, step_ms, aggregate)
             for name in older.keys() | newer.keys():
-                found[name] = _one_after_another(older.get(name, _NONE), newer.get(name, _NONE))
+                found[name] = one_after_another(older.get(name, NONE), newer.get(name, NONE))
         return found
 
     def raw(self, series: str, *, start_ms: int, end_ms: int) -> Points:
@@ -203,7 +204,7 @@ class InfluxStore:
                 f"""{self._from(self._raw, start_ms, end_ms)} |> filter(fn: (r) => {where})
                 |> group(columns: ["series", "_field"]) |> last() |> toFloat() {_COLUMNS}"""
             )
-            newer = [point for point in _points(rows).rows() if point.series in missing]
+            newer = [point for point in lines_of(rows).rows() if point.series in missing]
             missing.difference_update(point.series for point in newer)
             found += newer
             end_ms = start_ms
@@ -216,7 +217,7 @@ class InfluxStore:
         for some in groups(names, _LONGEST):
             if start_ms < end_ms:
                 flux = f"{self._from(self._raw, start_ms, end_ms)} |> filter(fn: (r) => {_any_of(some)})"
-                parts.append(_points(self._server.ask(f"{flux} |> toFloat() {_COLUMNS}")))
+                parts.append(lines_of(self._server.ask(f"{flux} |> toFloat() {_COLUMNS}")))
         places = [np.array([codes[name] for name in part.names], np.int32)[part.series] for part in parts]
         return last_wins(
             Points(
@@ -239,7 +240,7 @@ class InfluxStore:
             |> aggregateWindow(every: {step_ms}ms, fn: {aggregate}, createEmpty: false, timeSrc: "_start") {_COLUMNS}"""
         )
         # A window that the range cuts says that it begins there.
-        return {name: Windows(at // step_ms * step_ms, values) for name, (at, values) in _by_series(rows).items()}
+        return {name: Windows(at // step_ms * step_ms, values) for name, (at, values) in by_series(rows).items()}
 
     def _from_hours(
         self, names: Sequence[str], start_ms: int, turn_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate
@@ -254,12 +255,12 @@ class InfluxStore:
         )
 
         def hours(of: Aggregate) -> dict[str, Windows]:
-            older, newer = _by_series(rows, of), self._from_raw(names, turn_ms, end_ms, HOUR_MS, of)
+            older, newer = by_series(rows, of), self._from_raw(names, turn_ms, end_ms, HOUR_MS, of)
             both = older.keys() | newer.keys()
-            return {name: _one_after_another(older.get(name, _NONE), newer.get(name, _NONE)) for name in both}
+            return {name: one_after_another(older.get(name, NONE), newer.get(name, NONE)) for name in both}
 
         asked, counts = hours(aggregate), hours(Aggregate.COUNT)
-        return {name: _of_hours(asked[name], counts[name], step_ms, aggregate) for name in asked if name in counts}
+        return {name: of_hours(asked[name], counts[name], step_ms, aggregate) for name in asked if name in counts}
 
     @staticmethod
     def _from(bucket: str, start_ms: int = 0, end_ms: int = FOREVER_MS) -> str:
@@ -269,67 +270,7 @@ class InfluxStore:
         )
 
 
-_NONE = Windows(np.zeros(0, np.int64), np.zeros(0))
 _COLUMNS = '|> keep(columns: ["_time", "_value", "_field", "series"])'
-
-
-def _points(rows: Rows) -> Points:
-    """Lines again out of their two fields, by series and time; a line that is only half written yet is none."""
-    names, series = rows.named("series")
-    kinds, kind = rows.named("_field")
-    times, values = rows.times(), rows.values()
-    of = {name: np.flatnonzero(kind == code) for code, name in enumerate(kinds)}
-    nothing = np.zeros(0, np.int64)
-    value, quality = of.get("value", nothing), of.get("quality", nothing)
-    value = value[np.lexsort((times[value], series[value]))]
-    quality = quality[np.lexsort((times[quality], series[quality]))]
-    if not np.array_equal(times[value], times[quality]) or not np.array_equal(series[value], series[quality]):
-        span = int(times.max()) + 1
-        keys = series * span + times
-        _, at_value, at_quality = np.intersect1d(keys[value], keys[quality], return_indices=True)
-        value, quality = value[at_value], quality[at_quality]
-    return Points(
-        tuple(names), series[value].astype(np.int32), times[value], values[value], values[quality].astype(np.uint8)
-    )
-
-
-def _by_series(rows: Rows, only: str | None = None) -> dict[str, Windows]:
-    """Times and values of each series, by time; of one field, where others came along."""
-    names, series = rows.named("series")
-    times, values = rows.times(), rows.values()
-    kinds, kind = rows.named("_field")
-    wanted = np.ones(len(rows), np.bool_) if only is None else kind == (kinds.index(only) if only in kinds else -1)
-    order = np.lexsort((times, series))
-    order = order[wanted[order]]
-    ends = np.searchsorted(series[order], np.arange(len(names)), "right").tolist()
-    cuts = zip(names, [0, *ends], ends, strict=False)
-    return {
-        name: Windows(times[order[start:end]], values[order[start:end]]) for name, start, end in cuts if start < end
-    }
-
-
-def _one_after_another(first: Windows, second: Windows) -> Windows:
-    return Windows(np.concatenate([first.times, second.times]), np.concatenate([first.values, second.values]))
-
-
-def _of_hours(hours: Windows, counts: Windows, step_ms: int, aggregate: Aggregate) -> Windows:
-    """Windows out of the values of their hours; a mean weighs each hour by its count."""
-    _, at, weigh = np.intersect1d(hours.times, counts.times, return_indices=True)
-    hours, weights = Windows(hours.times[at], hours.values[at]), counts.values[weigh]
-    times, first = np.unique(hours.times // step_ms * step_ms, return_index=True)
-    if not len(times):
-        return Windows(times, hours.values)
-    match aggregate:
-        case Aggregate.MEAN:
-            return Windows(times, np.add.reduceat(hours.values * weights, first) / np.add.reduceat(weights, first))
-        case Aggregate.MIN:
-            return Windows(times, np.minimum.reduceat(hours.values, first))
-        case Aggregate.MAX:
-            return Windows(times, np.maximum.reduceat(hours.values, first))
-        case Aggregate.LAST:
-            return Windows(times, hours.values[np.append(first[1:], len(hours.values)) - 1])
-        case Aggregate.COUNT:
-            return Windows(times, np.add.reduceat(hours.values, first))
 
 
 def _time(ms: int) -> str:

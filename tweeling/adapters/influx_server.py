@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -17,22 +16,14 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.domain.dialect import Dialect
 from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
-from numpy.typing import NDArray
 from pyarrow import csv
 
-from tweeling.adapters.lineprotocol import decoded, on_loopback
+from tweeling.adapters.influx_rows import TYPES, Rows
+from tweeling.adapters.lineprotocol import on_loopback
 from tweeling.errors import ConfigError, RejectedError, TweelingError, UnavailableError
 
 _OLD = re.compile("partial write: .*(beyond|outside) retention policy")  # InfluxDB 2.0 to 2.6, and since
 _PLAIN = Dialect(header=True, annotations=[])
-_TYPES = {
-    "_time": pa.timestamp("ms", "UTC"),
-    "_value": pa.float64(),
-    "_field": pa.dictionary(pa.int32(), pa.string()),
-    "series": pa.dictionary(pa.int32(), pa.string()),
-}
-
-_NOTHING = pa.table({name: pa.array([], kind) for name, kind in _TYPES.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +47,6 @@ class Access:
     def places(self) -> str:
         """The bucket of what was applied."""
         return f"{self.bucket}_places"
-
-
-class Rows:
-    """What a query answered, in columns."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
-
-    def __len__(self) -> int:
-        return int(self._table.num_rows)
-
-    def times(self) -> NDArray[np.int64]:
-        """`_time` in milliseconds since 1970."""
-        found: NDArray[np.int64] = self._table["_time"].cast(pa.int64()).to_numpy()
-        return found
-
-    def values(self) -> NDArray[np.float64]:
-        """`_value`."""
-        found: NDArray[np.float64] = self._table["_value"].to_numpy()
-        return found
-
-    def named(self, column: str) -> tuple[list[str], NDArray[np.int64]]:
-        """A column of few distinct texts: these texts, decoded, and which of them each row has."""
-        texts = self._table[column].unify_dictionaries().combine_chunks()
-        return [decoded(text) for text in texts.dictionary.to_pylist()], texts.indices.to_numpy().astype(np.int64)
 
 
 class InfluxServer:
@@ -130,18 +96,20 @@ class InfluxServer:
                 body = io.BufferedReader(answer, 1 << 20)
                 names = body.readline().decode().strip().split(",")
                 if not body.peek(1):
-                    return Rows(_NOTHING)
+                    return Rows()
                 table = csv.read_csv(
                     body,
                     csv.ReadOptions(column_names=names),
                     csv.ParseOptions(invalid_row_handler=skip),
-                    csv.ConvertOptions(column_types=_TYPES, include_columns=[name for name in _TYPES if name in names]),
+                    csv.ConvertOptions(column_types=TYPES, include_columns=[name for name in TYPES if name in names]),
                 )
             except pa.ArrowInvalid as exc:
                 raise UnavailableError(f"{self.access.url}: InfluxDB gave an answer that is not one: {exc}") from exc
             finally:
-                answer.release_conn()
-        if strange or "error" in names:  # it began to answer, and failed
+                answer.close()  # the connection, too, unless all was read
+        if "error" in names:
+            strange = [str(table.to_pylist())]
+        if strange:  # it began to answer, and failed
             raise UnavailableError(f"{self.access.url}: InfluxDB said: {' '.join(strange)[:300]}")
         return Rows(table)
 
@@ -171,7 +139,7 @@ class InfluxServer:
         match exc.status:
             case 401 | 403:
                 return ConfigError(
-                    f"{said}",
+                    said,
                     field="store.influxdb.token_file",
                     remedy=f"Put a token that may read and write the buckets {self.access.bucket}, "
                     f"{self.access.hourly} and {self.access.places} into {self.access.token_from}",
