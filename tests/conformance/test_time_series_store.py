@@ -243,6 +243,41 @@ def test_many_series_are_windowed_at_one_look_as_each_is_alone(store: TimeSeries
     assert store.windows([], **odd, aggregate=Aggregate.MEAN) == {}
 
 
+@given(
+    applies=st.lists(
+        st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40), st.integers(-8, 8), st.integers(0, 3)), max_size=9),
+        min_size=1,
+        max_size=4,
+    ),
+    start=st.integers(-5, 40),
+    length=st.integers(1, 60),
+    step=st.sampled_from([1, 3, 7, 60]),
+)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_applied_in_whatever_order_is_answered_as_by_a_dictionary(
+    store: TimeSeriesStore, applies: list[list[tuple[int, int, int, int]]], start: int, length: int, step: int
+) -> None:
+    model, through = MemoryStore(), store.applied("journal")
+    own = f"x{through}/"  # what other examples left has other names
+    for rows in applies:
+        through += 1
+        batch = points(*((f"{own}{c}", T0 + n * MINUTE, value / 4, quality) for c, n, value, quality in rows))
+        for each in (model, store):
+            each.apply(batch, source="journal", through=through)
+    names = [f"{own}{c}" for c in range(3)]
+    asked = {"start_ms": T0 + start * MINUTE, "end_ms": T0 + (start + length) * MINUTE}
+    assert list(store.latest(own)) == list(model.latest(own))
+    assert store.count(own) == model.count(own)
+    for name in names:
+        assert store.raw(name, **asked).rows() == model.raw(name, **asked).rows()
+    for aggregate in Aggregate:
+        found = store.windows(names, **asked, step_ms=step * MINUTE, aggregate=aggregate)
+        for name, windows in model.windows(names, **asked, step_ms=step * MINUTE, aggregate=aggregate).items():
+            np.testing.assert_array_equal(found[name].times, windows.times)
+            np.testing.assert_allclose(found[name].values, windows.values, rtol=1e-9)
+    assert store.applied("journal") == through
+
+
 @pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"])
 def test_a_day_on_which_clocks_turn_has_24_hours_utc(store: TimeSeriesStore, day: str) -> None:
     start = int(np.datetime64(day, "ms").astype(np.int64))
