@@ -67,11 +67,18 @@ def test_the_same_store_twice_is_a_mistake(tmp_path: Path) -> None:
         _move(tmp_path / "hub", "")
 
 
+def test_a_folder_without_a_journal_is_a_mistake_and_gets_none(tmp_path: Path) -> None:
+    (tmp_path / "tweeling.toml").write_text("")
+    with pytest.raises(ConfigError, match="no journal here"):
+        _move(tmp_path, '[store]\nkind = "victoriametrics"\n')
+    assert not (tmp_path / "journal.db").exists()
+
+
 def test_a_hub_that_runs_keeps_its_points_where_they_are(tmp_path: Path) -> None:
     install(tmp_path / "hub")
     journal = SqliteJournal(tmp_path / "hub" / "journal.db")
     try:
-        with pytest.raises(ConfigError, match="journal"):
+        with pytest.raises(ConfigError, match="Stop it first"):
             _move(tmp_path / "hub", '[store]\nkind = "victoriametrics"\n')
     finally:
         journal.close()

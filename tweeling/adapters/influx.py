@@ -83,9 +83,9 @@ class InfluxStore:
     def latest(self, prefix: str = "") -> Sequence[Point]:
         """The point with the latest time of every series under `prefix`, sorted by series."""
         with self._lock:
-            if not self._places:  # somebody else may write
-                return self._ask_latest(prefix)
             if self._known is None:
+                if not self._places:  # somebody else may write
+                    return self._ask_latest(prefix)
                 self._known = Known(self._ask_latest())
             self._server.answers()
             return self._known.latest(prefix)

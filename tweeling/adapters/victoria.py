@@ -101,11 +101,13 @@ class VictoriaMetricsStore:
     def latest(self, prefix: str = "") -> Sequence[Point]:
         """The point with the latest time of every series under `prefix`, sorted by series."""
         with self._lock:
-            if self._known is not None:
-                self._server.answers()
-                return self._known.latest(prefix)
-        self._show()
-        return self._ask_latest(prefix)
+            if self._known is None:
+                self._show()
+                if not self._places:  # somebody else may write
+                    return self._ask_latest(prefix)
+                self._known = Known(self._ask_latest())
+            self._server.answers()
+            return self._known.latest(prefix)
 
     def window(self, series: str, *, start_ms: int, end_ms: int, step_ms: int, aggregate: Aggregate) -> Windows:
         """Aggregate [start, end) in windows aligned to multiples of step since 1970."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from tweeling.adapters.journal import SqliteJournal
+from tweeling.bootstrap.quarantine import is_running
 from tweeling.bootstrap.readings import journal_path, points_of
 from tweeling.config import Settings
 from tweeling.errors import ConfigError
@@ -25,6 +26,8 @@ def copy_points(old: Settings, new: Settings, told: Callable[[int, int], object]
             field="store",
             remedy="Copy tweeling.toml before you change [store] in it, and name the copy with --from",
         )
+    if is_running(new):  # or ConfigError, where there is no journal
+        raise ConfigError("a hub has this journal", source=str(journal_path(new)), remedy="Stop it first")
     late_ms = round(new.ingest.historical_after_s * 1000)
     with (
         closing(SqliteJournal(journal_path(new), late_ms=late_ms)) as journal,  # no hub starts meanwhile
