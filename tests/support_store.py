@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import time
 import uuid
@@ -59,6 +60,8 @@ def victoria_metrics(folder: Path, port: int | None = None) -> Iterator[str]:
         while not (told and "started VictoriaMetrics" in told[-1]):
             told.append(server.stderr.readline())
             assert told[-1], "".join(told)
+        while not _listens(url):  # it says that it has started before it does
+            assert server.poll() is None, "".join(told)
         drain = Thread(target=server.stderr.read)  # a full pipe would stop the server
         drain.start()
         try:
@@ -66,6 +69,12 @@ def victoria_metrics(folder: Path, port: int | None = None) -> Iterator[str]:
         finally:
             server.kill()
             drain.join()
+
+
+def _listens(url: str) -> bool:
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
 
 
 def victoria_opener(url: str) -> Opener:

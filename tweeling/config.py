@@ -104,11 +104,6 @@ class InfluxSettings(Section):
     token_file: Path = Field(
         default=Path("secrets/influxdb-token"), description="file with a token that reads and writes these buckets"
     )
-    ca_file: Path | None = Field(
-        default=None,
-        description="PEM file: the authority that signed the server's certificate",
-        examples=["tls/ca.pem"],
-    )
 
 
 class StoreSettings(Section):
@@ -117,6 +112,11 @@ class StoreSettings(Section):
     kind: Literal["duckdb", "victoriametrics", "influxdb", "memory"] = "duckdb"
     url: str = Field(
         default="", validate_default=True, description="where a server answers; this machine when it is not given"
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file: the authority that signed the server's certificate",
+        examples=["tls/ca.pem"],
     )
     raw_days: int = Field(
         default=90, ge=0, description="InfluxDB: days for which points are kept as they came; 0: ever"

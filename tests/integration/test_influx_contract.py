@@ -30,6 +30,7 @@ from support_store import T0, points
 from tweeling.adapters.influx import InfluxStore
 from tweeling.adapters.influx_server import Access
 from tweeling.adapters.influx_setup import Kept, flux
+from tweeling.adapters.victoria import VictoriaMetricsStore
 from tweeling.errors import ConfigError, RejectedError, TweelingError, UnavailableError
 from tweeling.ports.timeseries import Aggregate
 
@@ -212,9 +213,31 @@ def test_a_server_under_tls_must_show_a_certificate_of_the_named_authority(serve
         with closing(InfluxStore(access, raw_days=90, now_ms=lambda: T0)) as store:
             with pytest.raises(ConfigError) as caught:
                 store.count()
-            assert caught.value.field == "store.influxdb.ca_file"
+            assert caught.value.field == "store.ca_file"
     with closing(InfluxStore(replace(access, ca_file=certificate), raw_days=90, now_ms=lambda: T0)) as store:
         assert store.count() == 0
+
+
+def test_victoria_metrics_under_tls_must_show_one_too(server: _Server, tmp_path: Path) -> None:
+    certificate = _self_signed(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = f"https://127.0.0.1:{server.server_port}"
+    with (
+        closing(VictoriaMetricsStore(url)) as store,
+        pytest.raises(UnavailableError, match="CERTIFICATE_VERIFY_FAILED"),
+    ):
+        store.count()
+    with pytest.raises(ConfigError, match=r"missing\.pem") as caught:
+        VictoriaMetricsStore(url, ca_file=tmp_path / "missing.pem")
+    assert caught.value.field == "store.ca_file"
+    with (
+        closing(VictoriaMetricsStore(url, ca_file=certificate)) as store,
+        pytest.raises(UnavailableError, match="said 501"),
+    ):
+        store.count()  # it spoke: this server knows none of its paths
+    server.wrong.clear()
 
 
 def _self_signed(folder: Path) -> Path:

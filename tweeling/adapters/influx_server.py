@@ -153,7 +153,7 @@ class InfluxServer:
             case 0:
                 return ConfigError(
                     f"{self.access.url}: {str(exc.reason)[:300]}",
-                    field="store.influxdb.ca_file",
+                    field="store.ca_file",
                     remedy="Name the PEM file of the authority that signed this server's certificate",
                 )
             case status if status is not None and 400 <= status < 500 and status != 429:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from threading import RLock
 from typing import NamedTuple
 
@@ -64,8 +65,8 @@ class VictoriaMetricsStore:
 
     precision = 2e-12  # it keeps a block of numbers as decimals of twelve digits under one exponent
 
-    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
-        self._server = Server(url, timeout_s=timeout_s)
+    def __init__(self, url: str, *, ca_file: Path | None = None, timeout_s: float = 10.0) -> None:
+        self._server = Server(url, ca_file=ca_file, timeout_s=timeout_s)
         self._lock = RLock()
         self._known: Known | None = None  # None: ask the server; only who writes knows anything by heart
         self._places: dict[str, int] = {}  # numbers through which sources are applied, durably or not

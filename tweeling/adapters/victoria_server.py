@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -19,7 +21,7 @@ from influxdb_client.rest import ApiException
 from numpy.typing import NDArray
 
 from tweeling.adapters.lineprotocol import decoded, on_loopback
-from tweeling.errors import RejectedError, TweelingError, UnavailableError
+from tweeling.errors import ConfigError, RejectedError, TweelingError, UnavailableError
 
 POINT = "tweeling_value"
 FOREVER = {"start": 0, "end": 36_500 * 86_400}  # a hundred years from 1970, in seconds
@@ -109,21 +111,39 @@ _SNAPSHOT = msgspec.json.Decoder(_Snapshot)
 
 
 class Server:
-    """VictoriaMetrics, a single server, at a URL; raises UnavailableError or RejectedError."""
+    """VictoriaMetrics, a single server, at a URL; raises UnavailableError or RejectedError.
 
-    def __init__(self, url: str, *, timeout_s: float) -> None:
+    ca_file: who signed its certificate, where that is nobody whom everybody knows; ConfigError where it is no PEM file.
+    """
+
+    def __init__(self, url: str, *, ca_file: Path | None, timeout_s: float) -> None:
         self._url = url
+        try:
+            trust = ssl.create_default_context(cafile=ca_file)
+        except OSError as exc:
+            raise ConfigError(f"cannot be read: {exc}", field="store.ca_file", source=str(ca_file)) from exc
         packed = {} if on_loopback(url) else {"Accept-Encoding": "gzip"}  # packing costs more than loopback does
         self._http = httpx.Client(
-            base_url=url, timeout=timeout_s, trust_env=False, headers={"Accept-Encoding": "identity", **packed}
+            base_url=url,
+            verify=trust,
+            timeout=timeout_s,
+            trust_env=False,
+            headers={"Accept-Encoding": "identity", **packed},
         )
         self._watch = httpx.Client(
             base_url=url,
+            verify=trust,
             timeout=timeout_s,
             trust_env=False,
             limits=httpx.Limits(max_connections=1, keepalive_expiry=60),
         )
-        self._client = InfluxDBClient(url=url, token="-", org="-", timeout=round(timeout_s * 1000))  # noqa: S106  (none)
+        self._client = InfluxDBClient(
+            url=url,
+            token="-",  # noqa: S106  (none)
+            org="-",
+            timeout=round(timeout_s * 1000),
+            ssl_ca_cert=str(ca_file) if ca_file else None,
+        )
         self._writer = self._client.write_api(write_options=SYNCHRONOUS)
 
     def write(self, lines: bytes) -> None:
@@ -231,7 +251,9 @@ class Server:
         except msgspec.MsgspecError as exc:
             raise UnavailableError(f"{self._url}: VictoriaMetrics gave an answer that is not one: {exc}") from exc
         except (httpx.HTTPError, urllib3.exceptions.HTTPError) as exc:
-            raise UnavailableError(f"{self._url}: VictoriaMetrics does not answer: {type(exc).__name__}") from exc
+            raise UnavailableError(
+                f"{self._url}: VictoriaMetrics does not answer: {str(exc) or type(exc).__name__}"
+            ) from exc
 
 
 def _classed(status: int) -> type[TweelingError]:

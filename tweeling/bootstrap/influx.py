@@ -31,4 +31,4 @@ def access(settings: Settings) -> Access:
     else:
         token = secretfile.read(given.token_file, field="store.influxdb.token_file").decode("ascii", "replace")
         token_from = str(given.token_file)
-    return Access(settings.store.url, given.org, given.bucket, token, token_from, given.ca_file)
+    return Access(settings.store.url, given.org, given.bucket, token, token_from, settings.store.ca_file)
