@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from threading import Thread
 
+import pytest
 from support_servers import free_port, need
 
 from tweeling.adapters.duckdb import DuckDBStore, Keeping
+from tweeling.adapters.influx import InfluxStore
+from tweeling.adapters.influx_server import Access, InfluxServer
+from tweeling.adapters.influx_setup import Kept, migrate
 from tweeling.adapters.victoria import VictoriaMetricsStore
 from tweeling.domain.points import Point, Points
 from tweeling.ports.timeseries import TimeSeriesStore
@@ -52,9 +60,9 @@ def sealed_opener(folder: Path) -> Opener:
 
 
 @contextmanager
-def victoria_metrics(folder: Path) -> Iterator[str]:
-    """Run a VictoriaMetrics of one's own; yield its URL."""
-    url = f"http://127.0.0.1:{free_port()}"
+def victoria_metrics(folder: Path, port: int | None = None) -> Iterator[str]:
+    """Run a VictoriaMetrics of one's own, and kill it with -9 in the end; yield its URL."""
+    url = f"http://127.0.0.1:{port or free_port()}"
     command = [
         need("victoria-metrics"),
         f"-storageDataPath={folder / 'victoria'}",
@@ -70,6 +78,8 @@ def victoria_metrics(folder: Path) -> Iterator[str]:
         while not (told and "started VictoriaMetrics" in told[-1]):
             told.append(server.stderr.readline())
             assert told[-1], "".join(told)
+        while not _listens(url):  # it says that it has started before it does
+            assert server.poll() is None, "".join(told)
         drain = Thread(target=server.stderr.read)  # a full pipe would stop the server
         drain.start()
         try:
@@ -79,6 +89,37 @@ def victoria_metrics(folder: Path) -> Iterator[str]:
             drain.join()
 
 
+def _listens(url: str) -> bool:
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
 def victoria_opener(url: str) -> Opener:
     """Open a client of the same server each time."""
     return lambda: closing(VictoriaMetricsStore(url))
+
+
+@contextmanager
+def influxdb(kept: Kept = Kept(raw_days=0)) -> Iterator[Access]:  # noqa: B008 -- frozen
+    """Fresh buckets in the InfluxDB 2 that the environment names, removed afterwards; without one, skip by name."""
+    given = [os.environ.get(f"INFLUXDB_V2_{name}") for name in ("URL", "ORG", "TOKEN")]
+    if not all(given):  # in CI too: no registry packages this server
+        pytest.skip("no InfluxDB 2: INFLUXDB_V2_URL, INFLUXDB_V2_ORG and INFLUXDB_V2_TOKEN name one")
+    url, org, token = map(str, given)
+    access = Access(url, org, f"test_{uuid.uuid4().hex[:12]}", token)
+    migrate(access, kept)
+    try:
+        yield access
+    finally:
+        migrate(access, Kept(raw_days=0))  # takes its tasks away
+        server = InfluxServer(access)
+        with closing(server), server.translated():
+            buckets = server.client.buckets_api()
+            for name in (access.bucket, access.hourly, access.places):
+                buckets.delete_bucket(buckets.find_bucket_by_name(name))
+
+
+def influx_opener(access: Access, raw_days: float = 0) -> Opener:
+    """Open a client of the same buckets each time."""
+    return lambda: closing(InfluxStore(access, raw_days=raw_days, now_ms=lambda: time.time_ns() // 1_000_000))

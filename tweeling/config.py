@@ -5,8 +5,9 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from tweeling.errors import ConfigError
@@ -88,14 +89,56 @@ class CustodySettings(Section):
     partners: Path = Field(default=Path("partners.json"), description="public keys of partners")
 
 
+class InfluxSettings(Section):
+    """Where in an InfluxDB 2 points are, and with what right."""
+
+    org: str = Field(default="tweeling", min_length=1, description="name of the organisation")
+    bucket: str = Field(
+        default="tweeling",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$",
+        description="bucket of raw points; hourly values and places are in two more, which begin with its name",
+    )
+    token: SecretStr | None = Field(
+        default=None, description="for the environment, TWEELING_STORE__INFLUXDB__TOKEN; a file is safer"
+    )
+    token_file: Path = Field(
+        default=Path("secrets/influxdb-token"), description="file with a token that reads and writes these buckets"
+    )
+
+
 class StoreSettings(Section):
     """Where points are answered from."""
 
-    kind: Literal["duckdb", "victoriametrics", "memory"] = "duckdb"
-    url: str = Field(default="http://127.0.0.1:8428", description="where a server answers")
+    kind: Literal["duckdb", "victoriametrics", "influxdb", "memory"] = "duckdb"
+    url: str = Field(
+        default="", validate_default=True, description="where a server answers; this machine when it is not given"
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file: the authority that signed the server's certificate",
+        examples=["tls/ca.pem"],
+    )
     seal_hours: float = Field(default=6, ge=1, description="DuckDB: older points move to their month's sealed file")
-    raw_days: int = Field(default=90, ge=0, description="DuckDB: every point stays at least so long; 0 for ever")
-    hourly_days: int = Field(default=0, ge=0, description="DuckDB: hourly values stay at least so long; 0 for ever")
+    raw_days: int = Field(
+        default=90, ge=0, description="DuckDB, InfluxDB: every point stays at least so long; 0 for ever"
+    )
+    hourly_days: int = Field(
+        default=0, ge=0, description="DuckDB, InfluxDB: hourly values stay at least so long; 0 for ever"
+    )
+    influxdb: InfluxSettings = InfluxSettings()
+
+    @field_validator("url")
+    @classmethod
+    def _speaks_safely(cls, url: str, info: ValidationInfo) -> str:
+        """A server elsewhere is spoken to under TLS: what passes is points, and a token."""
+        if not url:
+            return _SERVERS.get(info.data.get("kind", ""), "")
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
+            raise ValueError("should be http://host:port or https://host:port, without a name or password in it")
+        if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError("should begin with https:// for a server on another machine")
+        return url
 
     @model_validator(mode="after")
     def _in_order(self) -> StoreSettings:
@@ -110,6 +153,9 @@ class StoreSettings(Section):
                 f"hourly_days = {self.hourly_days} is less than raw_days = {self.raw_days}; 0 keeps for ever"
             )
         return self
+
+
+_SERVERS = {"victoriametrics": "http://127.0.0.1:8428", "influxdb": "http://127.0.0.1:8086"}
 
 
 class HttpSettings(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
@@ -17,6 +18,8 @@ from support_store import (
     T0,
     Opener,
     duckdb_opener,
+    influx_opener,
+    influxdb,
     points,
     sealed_opener,
     victoria_metrics,
@@ -29,28 +32,35 @@ from tweeling.ports.timeseries import Aggregate, TimeSeriesStore
 
 A, B, C = "H1/H1-A/fillingLevel", "H1/H1-B/fillingLevel", "H10/H10-A/fillingLevel"
 
-_EMBEDDED = {"duckdb": duckdb_opener, "duckdb sealed": sealed_opener}
+
+@contextmanager
+def _opener(kind: str, folder: Path) -> Iterator[Opener]:
+    match kind:
+        case "duckdb":
+            yield duckdb_opener(folder)
+        case "duckdb sealed":
+            yield sealed_opener(folder)
+        case "victoria":
+            with victoria_metrics(folder) as url:
+                yield victoria_opener(url)
+        case _:
+            with influxdb() as access:
+                yield influx_opener(access)
 
 
-@pytest.fixture(params=["duckdb", "duckdb sealed", "victoria"])
+@pytest.fixture(params=["duckdb", "duckdb sealed", "victoria", "influxdb"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """A store that lasts, opened as often as asked."""
-    if request.param in _EMBEDDED:
-        yield _EMBEDDED[request.param](tmp_path)
-    else:
-        with victoria_metrics(tmp_path) as url:
-            yield victoria_opener(url)
+    with _opener(request.param, tmp_path) as made:
+        yield made
 
 
-@pytest.fixture(params=["memory", "duckdb", "duckdb sealed", "victoria"])
+@pytest.fixture(params=["memory", "duckdb", "duckdb sealed", "victoria", "influxdb"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TimeSeriesStore]:
     if request.param == "memory":
         yield MemoryStore()
-    elif request.param in _EMBEDDED:
-        with _EMBEDDED[request.param](tmp_path)() as opened:
-            yield opened
     else:
-        with victoria_metrics(tmp_path) as url, victoria_opener(url)() as opened:
+        with _opener(request.param, tmp_path) as made, made() as opened:
             yield opened
 
 
@@ -148,6 +158,19 @@ def test_a_prefix_is_text_and_not_a_pattern(store: TimeSeriesStore) -> None:
         assert store.count(prefix) == len(store.series(prefix)) == len(store.latest(prefix)) == number, prefix
 
 
+def test_a_name_is_text_whatever_it_says(store: TimeSeriesStore) -> None:
+    odd = ['a"b', "a$b${c}", "a\\", "a b,c=d", "a\nb", "é/ü", "a%2Fb", "a|b", "a')", "a/*", "{a}", "-- a"]
+    store.apply(points(*((name, T0 + n, n / 4) for n, name in enumerate(odd))), source='s"x y', through=3)
+    assert store.applied('s"x y') == 3
+    assert list(store.series()) == sorted(odd)
+    assert {row.series: row.value for row in store.latest()} == {name: n / 4 for n, name in enumerate(odd)}
+    windows = store.windows(odd, start_ms=T0, end_ms=T0 + HOUR, step_ms=HOUR, aggregate=Aggregate.LAST)
+    for n, name in enumerate(odd):
+        assert [row.value for row in store.raw(name, start_ms=T0, end_ms=T0 + HOUR).rows()] == [n / 4]
+        assert windows[name].values.tolist() == [n / 4]
+        assert store.count(name) == sum(each.startswith(name) for each in odd)
+
+
 def test_points_are_found_by_series_and_time_in_the_order_asked(store: TimeSeriesStore) -> None:
     kept = points((A, T0, 0.1, 3), (A, T0 + 2, 1 / 3), (B, T0, -1e9), (A, T0, 2 / 3, 1))
     store.apply(kept, source="journal", through=1)
@@ -175,6 +198,21 @@ def test_windows_stand_on_multiples_of_their_step_and_empty_ones_are_left_out(st
     assert _window(store, Aggregate.MEAN) == {T0: 0.2, T0 + HOUR: 0.4, T0 + 5 * HOUR: 0.6}
     cut = _window(store, Aggregate.COUNT, start=T0 + HOUR - 1, end=T0 + 5 * HOUR)
     assert cut == {T0: 1.0, T0 + HOUR: 1.0}, "points outside [start, end) do not count, the window still starts at T0"
+
+
+def test_windows_may_reach_from_the_first_second_to_long_after_the_last_point(store: TimeSeriesStore) -> None:
+    store.apply(points((A, T0 + HOUR - 1, 0.25), (A, T0 + 40 * DAY, 0.5)), source="j", through=1)
+    found = store.window(A, start_ms=0, end_ms=2 * T0, step_ms=30 * DAY, aggregate=Aggregate.COUNT)
+    assert found.times.tolist() == [T0 // (30 * DAY) * 30 * DAY, (T0 + 40 * DAY) // (30 * DAY) * 30 * DAY]
+    assert found.values.tolist() == [1.0, 1.0]
+
+
+def test_of_several_qualities_the_last_value_is_the_last_in_time(store: TimeSeriesStore) -> None:
+    store.apply(
+        points((A, T0 + 2, 0.25, 1), (A, T0 + 1, 0.5, 2), (A, T0, 0.75, 1), (A, T0 + 3, 0.5, 3)), source="j", through=1
+    )
+    assert _window(store, Aggregate.LAST, end=T0 + 3) == {T0: 0.25}
+    assert _window(store, Aggregate.MEAN) == {T0: 0.5}
 
 
 @pytest.mark.parametrize(
@@ -206,6 +244,41 @@ def test_many_series_are_windowed_at_one_look_as_each_is_alone(store: TimeSeries
             np.testing.assert_allclose(found[name].values, alone.values)
     assert not len(found["H1/none/fillingLevel"].times)
     assert store.windows([], **odd, aggregate=Aggregate.MEAN) == {}
+
+
+@given(
+    applies=st.lists(
+        st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40), st.integers(-8, 8), st.integers(0, 3)), max_size=9),
+        min_size=1,
+        max_size=4,
+    ),
+    start=st.integers(-5, 40),
+    length=st.integers(1, 60),
+    step=st.sampled_from([1, 3, 7, 60]),
+)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_applied_in_whatever_order_is_answered_as_by_a_dictionary(
+    store: TimeSeriesStore, applies: list[list[tuple[int, int, int, int]]], start: int, length: int, step: int
+) -> None:
+    model, through = MemoryStore(), store.applied("journal")
+    own = f"x{through}/"  # what other examples left has other names
+    for rows in applies:
+        through += 1
+        batch = points(*((f"{own}{c}", T0 + n * MINUTE, value / 4, quality) for c, n, value, quality in rows))
+        for each in (model, store):
+            each.apply(batch, source="journal", through=through)
+    names = [f"{own}{c}" for c in range(3)]
+    asked = {"start_ms": T0 + start * MINUTE, "end_ms": T0 + (start + length) * MINUTE}
+    assert list(store.latest(own)) == list(model.latest(own))
+    assert store.count(own) == model.count(own)
+    for name in names:
+        assert store.raw(name, **asked).rows() == model.raw(name, **asked).rows()
+    for aggregate in Aggregate:
+        found = store.windows(names, **asked, step_ms=step * MINUTE, aggregate=aggregate)
+        for name, windows in model.windows(names, **asked, step_ms=step * MINUTE, aggregate=aggregate).items():
+            np.testing.assert_array_equal(found[name].times, windows.times)
+            np.testing.assert_allclose(found[name].values, windows.values, rtol=1e-9)
+    assert store.applied("journal") == through
 
 
 @pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25"])

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,10 @@ def test_the_environment_stands_over_the_file(tmp_path: Path, monkeypatch: pytes
         ("[store]\nraw_days = 0\nhourly_days = 20\n", "store"),
         ("[store]\nraw_days = 1\nseal_hours = 48\n", "store"),
         ("storre = 'duckdb'\n", "storre"),
+        ("[store]\nurl = 'http://store.example:8086'\n", "store.url"),
+        ("[store]\nurl = 'https://me:hunter2@store.example'\n", "store.url"),
+        ("[store]\nurl = 'store.example'\n", "store.url"),
+        ("[store.influxdb]\nbucket = 'a\"b'\n", "store.influxdb.bucket"),
     ],
 )
 def test_a_wrong_setting_names_file_and_field(tmp_path: Path, text: str, field: str) -> None:
@@ -57,3 +62,20 @@ def test_a_secret_in_the_file_stays_out_of_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         config.load(path)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"), [("victoriametrics", "http://127.0.0.1:8428"), ("influxdb", "http://127.0.0.1:8086")]
+)
+def test_a_server_is_on_this_machine_until_somebody_says_otherwise(tmp_path: Path, kind: str, url: str) -> None:
+    assert config.load(_write(tmp_path, f"[store]\nkind = '{kind}'\n")).store.url == url
+    elsewhere = "https://store.example:8086"
+    text = f"[store]\nkind = '{kind}'\nurl = '{elsewhere}'\n"
+    assert config.load(_write(tmp_path, text)).store.url == elsewhere
+
+
+def test_settings_of_stores_in_the_manual_are_settings(tmp_path: Path) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    shown = [block for block in re.findall(r"```toml\n(.*?)```", manual, re.DOTALL) if block.startswith("[store]")]
+    kinds = [config.load(_write(tmp_path, block)).store.kind for block in shown]
+    assert {"victoriametrics", "influxdb"} <= set(kinds)

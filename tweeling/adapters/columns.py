@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,13 @@ def last_wins(points: Points) -> Points:
     series, times = points.series[order], points.times[order]
     stays = order[np.append((np.diff(series) != 0) | (np.diff(times) != 0), True)[: len(order)]]
     return Points(points.names, points.series[stays], points.times[stays], points.values[stays], points.quality[stays])
+
+
+def rows_at(points: Points, at: NDArray[np.int64]) -> Points:
+    """Some of the rows, under the names that they use."""
+    used, series = np.unique(points.series[at], return_inverse=True)
+    names = tuple(points.names[code] for code in used.tolist())
+    return Points(names, series.astype(np.int32), points.times[at], points.values[at], points.quality[at])
 
 
 def concatenate(parts: Sequence[Points]) -> Points:
@@ -51,3 +58,26 @@ def reduce_windows(points: Points, step_ms: int, aggregate: Aggregate) -> Window
         case Aggregate.COUNT:
             values = sizes.astype(np.float64)
     return Windows(times, values)
+
+
+def split_windows(points: Points, step_ms: int, aggregate: Aggregate) -> dict[str, Windows]:
+    """`reduce_windows` of every series among points, given by series and time."""
+    codes = np.unique(points.series)
+    ends = np.searchsorted(points.series, codes, "right").tolist()
+    found = {}
+    for start, end in zip([0, *ends], ends, strict=False):
+        part = points.slice(start, end)
+        found[part.names[0]] = reduce_windows(part, step_ms, aggregate)
+    return found
+
+
+def spans(start_ms: int, end_ms: int, step_ms: int, *, at_most: int) -> Iterator[tuple[int, int, int]]:
+    """[start, end) as spans of equal windows (start, end, width): whole ones, and at both ends what is cut off."""
+    first, last = -(-start_ms // step_ms) * step_ms, end_ms // step_ms * step_ms
+    if start_ms < first:
+        cut = min(first, end_ms)
+        yield start_ms, cut, cut - start_ms
+    for start in range(first, last, at_most * step_ms):
+        yield start, min(start + at_most * step_ms, last), step_ms
+    if first <= last < end_ms:
+        yield last, end_ms, end_ms - last

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tweeling.domain.points import Points
+from tweeling.domain.points import Point, Points
 
 NEVER = -1
 """The time of a series without a point."""
@@ -60,3 +61,30 @@ class Newest:
             self._times = np.append(self._times, np.full(more, NEVER, dtype=np.int64))
             self._values = np.append(self._values, np.zeros(more))
             self._quality = np.append(self._quality, np.zeros(more, dtype=np.uint8))
+
+
+class Known:
+    """The newest point of every series, by name: what a client knows by heart of a server that only it writes to."""
+
+    def __init__(self, points: Iterable[Point] = ()) -> None:
+        held = list(points)
+        self._numbers = {point.series: number for number, point in enumerate(held, 1)}
+        self._newest = Newest((self._numbers[each.series], *each[1:]) for each in held)
+
+    def times(self, points: Points) -> NDArray[np.int64]:
+        """For each point, the time of its series' newest, NEVER where there is none."""
+        numbers = np.array([self._numbers.get(name, 0) for name in points.names], dtype=np.int32)
+        return self._newest.times(numbers[points.series])
+
+    def add(self, points: Points) -> None:
+        """Take in points; of equal times the last one stands."""
+        for code in np.unique(points.series).tolist():
+            self._numbers.setdefault(points.names[code], len(self._numbers) + 1)
+        numbers = np.array([self._numbers.get(name, 0) for name in points.names], dtype=np.int32)
+        self._newest.add(replace(points, names=(), series=numbers[points.series]))
+
+    def latest(self, prefix: str) -> list[Point]:
+        """The newest point of every series under `prefix`, sorted by series."""
+        names = sorted(name for name in self._numbers if name.startswith(prefix))
+        found = ((name, self._newest.at(self._numbers[name])) for name in names)
+        return [Point(name, *newest) for name, newest in found if newest is not None]

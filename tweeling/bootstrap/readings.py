@@ -161,7 +161,11 @@ def points_of(settings: Settings, *, read_only: bool = False) -> TimeSeriesStore
         case "victoriametrics":
             from tweeling.adapters.victoria import VictoriaMetricsStore
 
-            return VictoriaMetricsStore(settings.store.url)
+            return VictoriaMetricsStore(settings.store.url, ca_file=settings.store.ca_file)
+        case "influxdb":
+            from tweeling.bootstrap import influx
+
+            return influx.store(settings)
         case "memory":
             return MemoryStore()
 
