@@ -44,7 +44,7 @@ def test_a_wrong_setting_names_file_and_field(tmp_path: Path, text: str, field: 
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="tweeling demo"):
+    with pytest.raises(ConfigError, match="tweeling init"):
         config.load(tmp_path / "tweeling.toml")
 
 
@@ -53,3 +53,37 @@ def test_a_secret_in_the_file_stays_out_of_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         config.load(path)
     assert "hunter2" not in str(caught.value)
+
+
+_SHOWN = 'cert_file = "c.pem"\nkey_file = "k.pem"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('[http]\nhost = "0.0.0.0"\nnames = ["hub"]\n', "http.tls"),
+        ('[http]\nhost = "192.0.2.7"\n', "http.tls"),
+        ('[http]\nhost = "::"\nnames = ["hub"]\n', "http.tls"),
+        ('[broker]\nhost = "broker.example.org"\n', "broker.tls"),
+        ('[broker]\nembedded = true\nhost = "0.0.0.0"\n', "broker.tls"),
+        ("[broker]\nembedded = true\n[broker.tls]\n", "broker.tls"),
+        (f'[http]\nhost = "0.0.0.0"\n[http.tls]\n{_SHOWN}', "http.names"),
+    ],
+)
+def test_nothing_is_served_in_plain_text_or_for_nobody_off_this_machine(tmp_path: Path, text: str, field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(_write(tmp_path, text))
+    assert (caught.value.field, caught.value.exit_code) == (field, 2)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[http]\nhost = "::1"\n[broker]\nhost = "localhost"\n',
+        '[broker]\nhost = "broker.example.org"\n[broker.tls]\n',
+        f'[http]\nhost = "0.0.0.0"\nnames = ["hub"]\n[http.tls]\n{_SHOWN}',
+    ],
+)
+def test_this_machine_alone_or_what_is_encrypted_is_served(tmp_path: Path, text: str) -> None:
+    config.load(_write(tmp_path, text))
