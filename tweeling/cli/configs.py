@@ -32,7 +32,7 @@ def gateways(region: Region) -> tuple[str, ...]:
 def broker(installation: Installation, region: Region, ports: Ports) -> nats.BrokerConfig:
     """Write the broker's configuration and every user's credentials."""
     nodes = [nats.NodeName(hub, "gateway") for hub in gateways(region)] + [nats.NodeName(*RECORDER)]
-    return nats.write_config(installation.folder / "broker", nodes, port=ports.mqtt)
+    return nats.write_config(installation.broker, nodes, port=ports.mqtt)
 
 
 def stores_only(installation: Installation) -> None:
