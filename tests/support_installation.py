@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from support_broker import DEADLINE
@@ -118,6 +119,12 @@ def init(folder: Path, *options: str) -> Made:
     ports = ["--port", str(http_port), "--mqtt-port", str(mqtt_port)]
     tweeling("init", "--data", folder, *ports, *options)
     return Made(Installation(folder), http_port, mqtt_port)
+
+
+def copied(made: Made, folder: Path) -> Made:
+    """The same installation elsewhere: its paths are relative."""
+    shutil.copytree(made.folder, folder)
+    return replace(made, installation=Installation(folder))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import subprocess
@@ -69,6 +70,11 @@ def test_a_reading_travels_encrypted_from_the_gateway_to_the_hub(made: Made, hub
         status = client.status()
     assert status["counts"]["readings_in"] == 1
     assert [part["ok"] for part in status["parts"] if part["part"] in {"broker", "certificate"}] == [True, True]
+    assert hub.process.poll() is None
+
+
+def test_an_audit_of_a_running_hub_asks_it_over_tls(made: Made, hub: RunningHub) -> None:
+    assert json.loads(made.run("fsck", "--json"))["ok"]
     assert hub.process.poll() is None
 
 

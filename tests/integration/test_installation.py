@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support_broker import until
-from support_installation import Made, init, notify_socket, tweeling
+from support_installation import Made, copied, init, notify_socket, tweeling
 from support_servers import free_port
 
 from tweeling.adapters import nats
@@ -22,9 +22,14 @@ from tweeling.config import BrokerSettings
 from tweeling.errors import ConfigError, UnavailableError
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return init(tmp_path_factory.mktemp("fresh") / "hub", "--hub", "H1")
+
+
 @pytest.fixture
-def made(tmp_path: Path) -> Made:
-    return init(tmp_path / "hub", "--hub", "H1")
+def made(fresh: Made, tmp_path: Path) -> Made:
+    return copied(fresh, tmp_path / "hub")
 
 
 def secrets_of(made: Made) -> set[str]:
@@ -38,8 +43,8 @@ def secrets_of(made: Made) -> set[str]:
     return held - {""}
 
 
-def test_everything_that_init_writes_is_its_owners_alone(made: Made) -> None:
-    for path in made.folder.rglob("*"):
+def test_everything_that_init_writes_is_its_owners_alone(fresh: Made) -> None:
+    for path in fresh.folder.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
@@ -76,7 +81,12 @@ def test_a_password_is_printed_on_a_terminal_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(["--node", "H1"], "HUB/NODE"), (["--hub", "a.b"], "HUB/NODE"), (["--host", "http://x"], "--host")],
+    [
+        (["--node", "H1"], "HUB/NODE"),
+        (["--hub", "a.b"], "HUB/NODE"),
+        (["--host", "http://x"], "--host"),
+        (["--origin", "a b"], "--origin"),
+    ],
 )
 def test_a_wrong_name_makes_no_installation(tmp_path: Path, options: list[str], said: str) -> None:
     assert said in tweeling("init", "--data", tmp_path / "hub", *options, code=2)
@@ -142,7 +152,7 @@ def test_a_broker_that_does_not_start_says_why(tmp_path: Path) -> None:
     settings = BrokerSettings(embedded=True, port=free_port(), folder=tmp_path / "broker")
     nats.write_config(settings.folder, [], port=settings.port)
     (settings.folder / "jetstream" / "jetstream").write_text("no folder")
-    with pytest.raises(UnavailableError, match=r"did not start: .*jetstream"), EmbeddedBroker(settings):
+    with pytest.raises(UnavailableError, match=r"did not start: .*storage directory"), EmbeddedBroker(settings):
         pass
     with pytest.raises(ConfigError, match="no place to listen"):
         EmbeddedBroker(settings.model_copy(update={"host": "192.0.2.1"}))
@@ -176,6 +186,7 @@ def _readings(client: HubClient) -> int:
     return int(client.status()["counts"]["readings_in"])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_hub_that_is_stopped_in_mid_flow_loses_and_repeats_nothing(made: Made, tmp_path: Path) -> None:
     rows = 60_000

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support_broker import Broker, Client, Server, until
 from support_edge import Process
-from support_installation import Made, RunningHub, init
+from support_installation import Made, RunningHub, copied, init
 
 from tweeling.adapters import nats
 from tweeling.cli import nodes
@@ -23,9 +23,14 @@ from tweeling.errors import ConfigError, UnavailableError
 OWN = "tweeling/v1/H1/n1"
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return init(tmp_path_factory.mktemp("fresh") / "hub", "--node", "H1/n1", "--node", "H1/n2")
+
+
 @pytest.fixture
-def made(tmp_path: Path) -> Made:
-    return init(tmp_path / "hub", "--node", "H1/n1", "--node", "H1/n2")
+def made(fresh: Made, tmp_path: Path) -> Made:
+    return copied(fresh, tmp_path / "hub")
 
 
 @pytest.fixture
@@ -76,8 +81,12 @@ def test_a_removed_gateway_is_cut_off_and_refused_within_five_seconds(made: Made
 
 def test_a_renewed_gateway_comes_in_with_the_new_password_and_not_with_the_old(made: Made, hub: RunningHub) -> None:
     old = carried(made, "H1", "n1")
+    edge = made.installation.node("H1", "n1") / "edge.toml"
+    edge.write_text(edge.read_text() + "# drivers of mine\n")
     with Client(broker(made), old) as before:
-        nodes.renew(made.installation, nats.NodeName("H1", "n1"))
+        file = nodes.renew(made.installation, nats.NodeName("H1", "n1"))
+        assert nats.Credentials.load(file) == carried(made, "H1", "n1")
+        assert "drivers of mine" in edge.read_text()
         until(before.lost.is_set, "the live connection is cut")
     with Client(broker(made), old) as refused, Client(broker(made), carried(made, "H1", "n1")) as admitted:
         assert refused.answer == "Not authorized"

@@ -135,6 +135,12 @@ def write_config(
     return BrokerConfig(conf=conf, host=host, port=port, hub=hub, nodes=files)
 
 
+def renew_credentials(path: Path) -> None:
+    """Give a user another password, from the next `write_config` on."""
+    fresh = Credentials.load(path).model_copy(update={"password": secrets.token_urlsafe(32)})
+    _write_credentials(path, fresh)
+
+
 def known_nodes(directory: Path) -> dict[NodeName, Path]:
     """The nodes that have credentials, and the files that hold them."""
     files = sorted((directory / "credentials").glob("*.*.json"))
@@ -251,5 +257,9 @@ def _credentials(path: Path, *, username: str, client_id: str = "") -> Path:
     """Make sure of a credential file; one that is there keeps its secret."""
     if not path.exists():
         fresh = Credentials(username=username, password=secrets.token_urlsafe(32), client_id=client_id)
-        secretfile.write(path, fresh.model_dump_json(exclude_defaults=True) + "\n")
+        _write_credentials(path, fresh)
     return path
+
+
+def _write_credentials(path: Path, who: Credentials) -> None:
+    secretfile.write(path, who.model_dump_json(exclude_defaults=True) + "\n")

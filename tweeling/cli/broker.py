@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from tweeling.adapters import nats
+from tweeling.adapters.tls import serving
 from tweeling.cli import owned
 from tweeling.cli.supervisor import claim, how_it_ended
 from tweeling.config import BrokerSettings
@@ -36,22 +38,25 @@ def users_of(settings: BrokerSettings) -> Iterator[dict[nats.NodeName, Path]]:
     """Hold the broker's list of nodes, and the files of their credentials, against everyone who would change it."""
     try:
         settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (settings.folder / "lock").open("a+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield nats.known_nodes(settings.folder)
-    except PermissionError as exc:
+        lock = (settings.folder / "lock").open("a+")
+    except OSError as exc:
         raise ConfigError(
-            "belongs to another user",
+            f"cannot be written: {exc.strerror}",
             field="broker.folder",
-            source=str(exc.filename or settings.folder),
-            remedy="Run this as the user of the hub, such as: sudo -u tweeling tweeling …",
+            source=str(settings.folder),
+            remedy="It should be a folder of the hub's user",
         ) from exc
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield nats.known_nodes(settings.folder)
 
 
 def configure(settings: BrokerSettings, nodes: Iterable[nats.NodeName]) -> nats.BrokerConfig:
     """Write the broker's configuration for these nodes; hold `users_of` meanwhile."""
-    tls = settings.tls
-    shown = nats.Shown(tls.cert_file, tls.key_file) if tls and tls.cert_file and tls.key_file else None
+    tls, shown = settings.tls, None
+    if tls is not None and tls.cert_file is not None and tls.key_file is not None:
+        serving(tls.cert_file, tls.key_file, field="broker.tls")  # the broker's own words for it name no setting
+        shown = nats.Shown(tls.cert_file, tls.key_file)
     return nats.write_config(settings.folder, nodes, host=settings.host, port=settings.port, tls=shown)
 
 
@@ -77,13 +82,8 @@ class EmbeddedBroker:
 
     def reload(self) -> None:
         """Have it read its certificates and users again; one that is down reads them when it is back."""
-        if self._process is not None and self._process.poll() is None:
-            nats.reload(self._process.pid)
-
-    @property
-    def pid(self) -> int | None:
-        """Its process, while it runs."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -110,7 +110,10 @@ class EmbeddedBroker:
         pause, longest = _RETRY_S
         while not self._stop.is_set():
             began = time.monotonic()
-            how = self._live()
+            try:
+                how = self._live()
+            except OSError as exc:  # no memory for another process, perhaps
+                how = f"could not be started: {exc}"
             if self._stop.is_set():
                 return
             if not self._settled.is_set():
@@ -180,7 +183,7 @@ class Voice:
             self._warn(text)
         elif text:
             log.debug("broker.says", extra={"text": text})
-        return _READY in text
+        return kind == "INF" and text == _READY
 
     def _warn(self, text: str) -> None:
         if time.monotonic() - self._minute >= 60:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 
 from tweeling import config
@@ -36,42 +37,41 @@ def run_init(options: Options, out: Console) -> None:
     """Write everything, the settings last but for nodes: without them nothing has been made, and this can run again."""
     installation = Installation(options.folder.resolve())
     _refuse_what_is_there(installation)
+    settings = render(_chosen(options))
     try:
         installation.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        installation.check_owner()
+        password = configs.people(installation)
     except OSError as exc:
         raise ConfigError(
-            f"cannot be a folder: {exc.strerror}", field="--data", source=str(installation.folder)
+            f"cannot be written: {exc.strerror}", field="--data", source=str(exc.filename or installation.folder)
         ) from exc
-    password = configs.people(installation)
     ledger = installation.secrets / "ledger-key.json", installation.secrets / "ledger-passphrase"
     payer = (keyfile.load_key(*ledger) if ledger[0].exists() else keyfile.create_key(*ledger)).address
     if options.hosts:
         certificates.make(installation.certificates, options.hosts, now=datetime.now(UTC))
-    secretfile.create(installation.config, render(_chosen(options)), field="--data")
-    settings = config.load(installation.config)
-    nodes.prepare(settings)
+    secretfile.create(installation.config, settings, field="--data")
+    nodes.prepare(config.load(installation.config))
     for name in options.nodes:
         nodes.add(installation, name)
 
-    out.print(f"\n  Settings   {installation.config}")
     # What is not a terminal may be a log, and a password is in none.
-    shown = f"{password}   (kept in {installation.password})" if out.is_terminal else installation.password
-    out.print(f"  Password   {shown}")
-    out.print(f"  Anchors    are paid by {payer}, once \\[ledger] names a chain and a contract")
+    shown = f"{password}   (kept in {installation.password})" if out.is_terminal else str(installation.password)
+    told = [("Settings", str(installation.config)), ("Password", shown)]
+    told += [("Anchors", f"are paid by {payer}, once [ledger] names a chain and a contract")]
     if options.hosts:
-        out.print(f"  Authority  {installation.certificates.authority}, for browsers to trust")
-    for name in options.nodes:
-        out.print(f"  Node       {installation.node(*name)}, for the gateway {'/'.join(name)}")
+        told += [("Authority", f"{installation.certificates.authority}, for browsers to trust")]
+    told += [("Node", f"{installation.node(*name)}, for the gateway {'/'.join(name)}") for name in options.nodes]
     where = "" if options.folder == DATA else f" --data {options.folder}"
-    out.print(f"\n  Next       tweeling up{where}\n             tweeling node add HUB/NODE{where}\n")
+    told += [("Next", f"tweeling up{where}"), ("", f"tweeling node add HUB/NODE{where}")]
+    out.print("\n".join(f"  {what:10} {text}" for what, text in told), markup=False)
 
 
 def _chosen(options: Options) -> Chosen:
-    origin = options.origin or f"{(*options.hosts, 'hub.local')[0].replace(':', '-')}/{secrets.token_hex(4)}"
     chosen: dict[str, dict[str, object]] = {
         "broker": {"embedded": True, "port": options.mqtt_port},
         "http": {"port": options.port},
-        "custody": {"origin": origin},
+        "custody": {"origin": _origin(options)},
     }
     if options.hosts:
         files = Installation(Path()).certificates
@@ -82,6 +82,21 @@ def _chosen(options: Options) -> Chosen:
         chosen["http"] |= {"host": listen, "names": list(options.hosts)}
         chosen |= {"broker.tls": {**shown}, "http.tls": {**shown}}
     return chosen
+
+
+def _origin(options: Options) -> str:
+    """The name of the log; no two installations have the same by accident."""
+    named = next((host for host in options.hosts if ":" not in host), "hub.local")
+    origin = options.origin or f"{named}/{secrets.token_hex(4)}"
+    try:
+        config.CustodySettings(origin=origin)
+    except ValidationError as exc:
+        raise ConfigError(
+            f"{origin!r} is no name of a log",
+            field="--origin",
+            remedy="Write letters, digits, and . _ / - between them, such as hub.example.org/custody",
+        ) from exc
+    return origin
 
 
 def _refuse_what_is_there(installation: Installation) -> None:

@@ -22,6 +22,7 @@ from tweeling.errors import ConfigError, UnavailableError, WireError
 from tweeling.wire import topics
 from tweeling.wire.topics import Channel, Topic
 
+_CREDENTIALS = "credentials.json"
 _EFFECT_S = 5.0
 _LOOK_S = 0.1
 
@@ -81,16 +82,16 @@ def add(installation: Installation, name: nats.NodeName, *, host: str | None = N
 
 
 def renew(installation: Installation, name: nats.NodeName, *, host: str | None = None) -> Path:
-    """Give a node a new password, refuse the old one from now on, and return the folder that its gateway needs."""
+    """Give a node a new password, refuse the old one from now on, and return the file that its gateway needs."""
     settings = _own_broker(installation)
     address = _address_for_gateways(installation, settings, host)
     with users_of(settings.broker) as nodes:
         old = _credentials_of(name, nodes)
-        nodes[name].unlink()
+        nats.renew_credentials(nodes[name])
         made = configure(settings.broker, nodes)
         folder = _write_folder(installation, settings, name, made.nodes[name], address)
     _take_effect(settings, admitted=nats.Credentials.load(made.nodes[name]), revoked=old)
-    return folder
+    return folder / _CREDENTIALS
 
 
 def remove(installation: Installation, name: nats.NodeName) -> None:
@@ -99,7 +100,7 @@ def remove(installation: Installation, name: nats.NodeName) -> None:
     with users_of(settings.broker) as nodes:
         old = _credentials_of(name, nodes)
         configure(settings.broker, nodes.keys() - {name})
-        shutil.rmtree(installation.node(*name), ignore_errors=True)
+        shutil.rmtree(installation.node(*name), ignore_errors=True)  # what might be left opens nothing any more
     _take_effect(settings, revoked=old)
 
 
@@ -157,8 +158,7 @@ def _as(address: Address, who: nats.Credentials) -> Address:
 def _address_for_gateways(installation: Installation, settings: Settings, host: str | None) -> str:
     broker, names = settings.broker, settings.http.names
     if host is None:
-        everywhere = reachable(broker.host) != broker.host
-        host = names[0] if everywhere and names else reachable(broker.host)
+        host = names[0] if names and not is_loopback(broker.host) else reachable(broker.host)
     if broker.tls is None:
         if not is_loopback(host):
             raise ConfigError(
@@ -187,15 +187,23 @@ def _write_folder(
     folder, broker = installation.node(*name), settings.broker
     tables: dict[str, dict[str, object]] = {
         "": {"hub": name.hub, "node": name.node},
-        "broker": {"host": host, "port": broker.port, "credentials": "credentials.json", "protocol": "3.1.1"},
+        "broker": {"host": host, "port": broker.port, "credentials": _CREDENTIALS, "protocol": "3.1.1"},
     }
     if broker.tls is not None:
         tables["broker.tls"] = {"ca_file": "ca.pem"} if _is_ours(installation, broker) else {}
     tables["outbox"] = {"path": "outbox.sqlite3"}
-    secretfile.write(folder / "credentials.json", credentials.read_bytes())
-    if _is_ours(installation, broker):
-        secretfile.write(folder / "ca.pem", installation.certificates.authority.read_bytes())
-    secretfile.write(folder / "edge.toml", toml(tables, _EDGE))
+    try:
+        secretfile.write(folder / _CREDENTIALS, credentials.read_bytes())
+        if _is_ours(installation, broker):
+            secretfile.write(folder / "ca.pem", installation.certificates.authority.read_bytes())
+        if not (folder / "edge.toml").exists():  # drivers may stand in it
+            secretfile.write(folder / "edge.toml", toml(tables, _EDGE))
+    except OSError as exc:
+        raise ConfigError(
+            f"cannot be written: {exc.strerror}",
+            source=str(folder),
+            remedy=f"Then: tweeling node renew {'/'.join(name)}",
+        ) from exc
     return folder
 
 

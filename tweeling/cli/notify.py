@@ -9,6 +9,8 @@ from collections.abc import MutableMapping
 
 log = logging.getLogger(__name__)
 
+_PATIENCE_S = 1.0
+
 
 class Notifier:
     """Sends states to a service manager; without one it is silent."""
@@ -17,6 +19,7 @@ class Notifier:
         """Take what systemd says out of the environment: it is not meant for our children."""
         self._address = environment.pop("NOTIFY_SOCKET", "")
         watchdog, watched = environment.pop("WATCHDOG_USEC", ""), environment.pop("WATCHDOG_PID", "")
+        self._failed = False
         self._watched = bool(watchdog) and watched in {"", str(os.getpid())}
 
     def ready(self, status: str) -> None:
@@ -38,8 +41,10 @@ class Notifier:
         name = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.settimeout(_PATIENCE_S)
                 sender.connect(name)
                 sender.send(state.encode())
         except OSError as exc:
-            log.warning("notify.failed", extra={"reason": str(exc)})
-            self._address = ""
+            if not self._failed:
+                log.warning("notify.failed", extra={"reason": str(exc)})
+            self._failed = True

@@ -6,9 +6,10 @@ import logging
 import os
 import ssl
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from tweeling import bootstrap, config
 from tweeling.adapters import secretfile
@@ -40,6 +41,7 @@ def serve_hub(path: Path, stop: threading.Event) -> int:
         shown = serving(http.tls.cert_file, http.tls.key_file, field="http.tls") if http.tls else None
         # The broker is the last to end: until then the hub acknowledges what it has committed.
         broker = closing.enter_context(EmbeddedBroker(settings.broker)) if settings.broker.embedded else None
+        renewals = Renewals(settings, shown, broker)
         hub = closing.enter_context(bootstrap.hub(settings, stop))
         # Browsers keep one cookie for all ports of a name; with the prefix they take it over TLS and from us only.
         cookie = f"{'__Host-' if shown else ''}tweeling_session_{http.port}"
@@ -53,7 +55,8 @@ def serve_hub(path: Path, stop: threading.Event) -> int:
             secretfile.write(http.login.with_name("login-code"), code + "\n")
             log.info("hub.ready", extra={"url": url_of(http)})
             manager.ready(f"at {url_of(http)}")
-            _watch(Renewals(settings, shown, broker), stop)
+            while not stop.wait(_LOOK_S):
+                renewals.look()
             manager.stopping()
     log.info("hub.stopped")
     return 0
@@ -74,48 +77,47 @@ def _in_url(name: str) -> str:
     return f"[{name}]" if ":" in name else name
 
 
-def _watch(renewals: Renewals, stop: threading.Event) -> None:
-    while not stop.wait(_LOOK_S):
-        renewals.look()
-
-
 class Renewals:
     """Takes certificates that were renewed on disk, by `tweeling certificate renew` or by any other program."""
 
     def __init__(self, settings: Settings, shown: ssl.SSLContext | None, broker: EmbeddedBroker | None) -> None:
-        self._http, self._shown = settings.http.tls, shown
-        self._tls = settings.broker.tls if broker is not None else None
-        self._broker = broker
-        self._seen = self._http_stamps(), self._broker_stamps()
+        self._shown: list[_Shown] = []
+        if shown is not None and (http := settings.http.tls) is not None:
+            self._shown.append(_Shown("http", http.cert_file, http.key_file, shown.load_cert_chain))
+        tls = settings.broker.tls
+        if broker is not None and tls is not None and tls.cert_file is not None and tls.key_file is not None:
+            self._shown.append(_Shown("broker", tls.cert_file, tls.key_file, lambda *_: broker.reload()))
+        self._seen = [each.stamps() for each in self._shown]
 
     def look(self) -> None:
-        """Look at the files, and take what changed."""
-        before, self._seen = self._seen, (self._http_stamps(), self._broker_stamps())
-        if self._seen[0] != before[0] and self._http is not None and self._shown is not None:
-            files = self._http.cert_file, self._http.key_file
+        """Look at the files, and take what changed; what does not fit together must not touch what is shown now."""
+        before, self._seen = self._seen, [each.stamps() for each in self._shown]
+        for each, then, now in zip(self._shown, before, self._seen, strict=True):
+            if then == now:
+                continue
             try:
-                serving(*files, field="http.tls")  # what does not fit together must not touch what is shown now
-                self._shown.load_cert_chain(*files)
+                serving(each.cert_file, each.key_file, field=f"{each.by}.tls")
+                each.take(each.cert_file, each.key_file)
             except (ConfigError, OSError) as exc:
-                log.warning("certificate.unusable", extra={"reason": str(exc)})
+                log.warning("certificate.unusable", extra={"by": each.by, "reason": str(exc)})
             else:
-                log.info("certificate.taken", extra={"by": "http"})
-        if self._seen[1] != before[1] and self._broker is not None:
-            self._broker.reload()
-            log.info("certificate.taken", extra={"by": "broker"})
-
-    def _http_stamps(self) -> tuple[int, ...]:
-        return _stamps(() if self._http is None else (self._http.cert_file, self._http.key_file))
-
-    def _broker_stamps(self) -> tuple[int, ...]:
-        return _stamps(() if self._tls is None else (self._tls.cert_file, self._tls.key_file))
+                log.info("certificate.taken", extra={"by": each.by})
 
 
-def _stamps(paths: Iterable[Path | None]) -> tuple[int, ...]:
-    stamps = []
-    for path in paths:
-        try:
-            stamps.append(path.stat().st_mtime_ns if path is not None else 0)
-        except OSError:  # being replaced
-            stamps.append(0)
-    return tuple(stamps)
+class _Shown(NamedTuple):
+    """A certificate that somebody of ours shows."""
+
+    by: str
+    cert_file: Path
+    key_file: Path
+    take: Callable[[Path, Path], None]
+
+    def stamps(self) -> tuple[int, ...]:
+        return tuple(_stamp(path) for path in (self.cert_file, self.key_file))
+
+
+def _stamp(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # being replaced
+        return 0

@@ -67,8 +67,8 @@ def renew(name: Name, data: DataFolder = DATA, host: Finds = None) -> None:
     from tweeling.cli import nodes
     from tweeling.cli.installation import Installation
 
-    folder = nodes.renew(Installation(data.resolve()), nodes.parse(name), host=host)
-    out.print(f"{name} has a new password. Carry to the gateway: {folder}", markup=False)
+    file = nodes.renew(Installation(data.resolve()), nodes.parse(name), host=host)
+    out.print(f"{name} has a new password. Carry to the gateway: {file}", markup=False)
 
 
 @node.command("remove")
