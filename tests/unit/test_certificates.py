@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from tweeling import config
 from tweeling.adapters import certificates
 from tweeling.adapters.certificates import CertificateFiles
 from tweeling.adapters.tls import Trust, serving
+from tweeling.bootstrap.certificates import certificate_health
 from tweeling.errors import ConfigError
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -91,3 +93,24 @@ def test_a_pin_takes_the_first_certificate_of_a_file_and_not_its_authorities(tmp
     assert context.cert_store_stats() == {"x509": 1, "crl": 0, "x509_ca": 0}
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+@pytest.mark.parametrize(
+    ("age_days", "ok", "said"),
+    [(0, True, "is good until"), (370, False, "26 days more; renew it"), (400, False, "refuse it now; renew it")],
+)
+def test_the_health_of_a_hub_tells_of_a_certificate_before_it_ends(
+    tmp_path: Path, age_days: int, ok: bool, said: str
+) -> None:
+    certificates.make(files(tmp_path), ["localhost"], now=datetime.now(UTC) - timedelta(days=age_days))
+    (tmp_path / "tweeling.toml").write_text('[http.tls]\ncert_file = "hub.pem"\nkey_file = "hub.key"\n')
+    [part] = certificate_health(config.load(tmp_path / "tweeling.toml"))
+    assert (part.part, part.ok) == ("certificate", ok)
+    assert said in part.detail
+
+
+def test_the_health_of_a_hub_tells_of_a_certificate_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "tweeling.toml").write_text('[http.tls]\ncert_file = "hub.pem"\nkey_file = "hub.key"\n')
+    [part] = certificate_health(config.load(tmp_path / "tweeling.toml"))
+    assert not part.ok
+    assert "hub.pem: cannot be read" in part.detail

@@ -144,7 +144,8 @@ def renew_credentials(path: Path) -> None:
 def known_nodes(directory: Path) -> dict[NodeName, Path]:
     """The nodes that have credentials, and the files that hold them."""
     files = sorted((directory / "credentials").glob("*.*.json"))
-    return {NodeName(*path.name.removesuffix(".json").split(".")): path for path in files}
+    named = ((path.name.split("."), path) for path in files)
+    return {NodeName(*parts[:2]): path for parts, path in named if len(parts) == 3}
 
 
 def running(directory: Path) -> int | None:
