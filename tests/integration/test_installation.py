@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from support_broker import until
 from support_installation import Made, copied, init, notify_socket, tweeling
@@ -77,6 +78,16 @@ def test_a_password_is_printed_on_a_terminal_only(tmp_path: Path) -> None:
     command = f"{sys.executable} -m tweeling init --data {tmp_path / 'other'}"
     typed = subprocess.run(["script", "-qec", command, "/dev/null"], capture_output=True, text=True, check=True)
     assert (tmp_path / "other" / "secrets" / "password").read_text().strip() in typed.stdout
+
+
+def test_a_new_password_opens_the_door_and_the_old_one_no_longer(made: Made) -> None:
+    old = made.installation.password.read_text().strip()
+    said = made.run("password")
+    new = made.installation.password.read_text().strip()
+    assert not {old, new} & set(said.split())
+    url = f"http://127.0.0.1:{made.http_port}"
+    with made.up(), httpx.Client(base_url=url, headers={"Origin": url}) as person:
+        assert [person.post("/login", data={"password": each}).status_code for each in (old, new)] == [401, 303]
 
 
 @pytest.mark.parametrize(

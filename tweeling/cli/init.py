@@ -55,9 +55,7 @@ def run_init(options: Options, out: Console) -> None:
     for name in options.nodes:
         nodes.add(installation, name)
 
-    # What is not a terminal may be a log, and a password is in none.
-    shown = f"{password}   (kept in {installation.password})" if out.is_terminal else str(installation.password)
-    told = [("Settings", str(installation.config)), ("Password", shown)]
+    told = [("Settings", str(installation.config)), ("Password", _shown(password, installation, out))]
     told += [("Anchors", f"are paid by {payer}, once [ledger] names a chain and a contract")]
     if options.hosts:
         told += [("Authority", f"{installation.certificates.authority}, for browsers to trust")]
@@ -65,6 +63,25 @@ def run_init(options: Options, out: Console) -> None:
     where = "" if options.folder == DATA else f" --data {options.folder}"
     told += [("Next", f"tweeling up{where}"), ("", f"tweeling node add HUB/NODE{where}")]
     out.print("\n".join(f"  {what:10} {text}" for what, text in told), markup=False)
+
+
+def run_password(data: Path, out: Console) -> None:
+    """Replace the operator's password."""
+    installation = Installation(data.resolve())
+    config.load(installation.config)  # which says what is wrong where there is no installation
+    installation.check_owner()
+    try:
+        password = configs.new_password(installation)
+    except OSError as exc:
+        raise ConfigError(f"cannot be written: {exc.strerror}", source=str(installation.secrets)) from exc
+    out.print(
+        f"{_shown(password, installation, out)}\nRestart a running hub: it still asks for the old one.", markup=False
+    )
+
+
+def _shown(password: str, installation: Installation, out: Console) -> str:
+    """A password on a terminal, and where it is kept elsewhere: what is none may be a log."""
+    return f"{password}   (kept in {installation.password})" if out.is_terminal else str(installation.password)
 
 
 def _chosen(options: Options) -> Chosen:

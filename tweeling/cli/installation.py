@@ -70,6 +70,11 @@ class Installation:
         return self.secrets / "password"
 
     @property
+    def login(self) -> Path:
+        """The password's hash, which is all that the hub reads."""
+        return self.secrets / "login.json"
+
+    @property
     def logs(self) -> Path:
         """What the children say."""
         return self.folder / "log"

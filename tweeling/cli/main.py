@@ -23,6 +23,7 @@ from tweeling.errors import ConfigError, TweelingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command()(admin.init)
+app.command()(admin.password)
 app.add_typer(admin.node, name="node")
 app.add_typer(admin.certificate, name="certificate")
 app.add_typer(trust.app, name="trust")

@@ -51,6 +51,13 @@ def init(
     run_init(options, out)
 
 
+def password(data: DataFolder = DATA) -> None:
+    """Make a new password for the screens; a hub asks for it from its next start on, and ends all sessions."""
+    from tweeling.cli.init import run_password
+
+    run_password(data, out)
+
+
 @node.command("add")
 def add(name: Name, data: DataFolder = DATA, host: Finds = None) -> None:
     """Let a gateway in, and write the folder that it needs."""
