@@ -15,7 +15,7 @@ from tweeling.bootstrap import shown_certificates
 from tweeling.cli.installation import Installation
 from tweeling.errors import ConfigError
 
-_SETTINGS = """Write into {config}:
+_SETTINGS = """Set these, each in the table that is there already, in {config}:
 
 [broker]
 host = "0.0.0.0"
