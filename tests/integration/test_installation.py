@@ -197,8 +197,14 @@ def _readings(client: HubClient) -> int:
     return int(client.status()["counts"]["readings_in"])
 
 
+def _more_readings(client: HubClient, agent: subprocess.Popen[str]) -> None:
+    """Wait until the agent is connected again, which may take it a minute, and some of its readings are committed."""
+    before = _readings(client)
+    until(lambda: _readings(client) > before or agent.poll() is not None, "readings", seconds=90)
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_hub_that_is_stopped_in_mid_flow_loses_and_repeats_nothing(made: Made, tmp_path: Path) -> None:
     rows = 60_000
     table = tmp_path / "fill.csv"
@@ -206,19 +212,21 @@ def test_a_hub_that_is_stopped_in_mid_flow_loses_and_repeats_nothing(made: Made,
     table.write_text("\n".join(["sensor,time,value", *lines]) + "\n")
     edge = made.installation.node("H1", "gateway") / "edge.toml"
     command = [sys.executable, "-m", "tweeling_edge", "replay", str(table), "--config", str(edge), "--unit", "%"]
-    with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as agent:
-        stops = 0
+    agent = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    stops = 0
+    try:
         while agent.poll() is None and stops < 3:
             with made.up() as hub, made.client() as client:
-                before = _readings(client)
-                until(lambda c=client, b=before: _readings(c) > b or agent.poll() is not None, "readings")  # type: ignore[misc]
+                _more_readings(client, agent)
                 assert hub.terminate() == 0
                 stops += 1
-        with made.up() as hub:
-            answer = json.loads(agent.communicate(timeout=120)[0])
-            with made.client() as client:
-                kept = _readings(client)
+        with made.up() as hub, made.client() as client:
+            answer = json.loads(agent.communicate(timeout=200)[0])
+            kept = _readings(client)
             assert hub.terminate() == 0
+    finally:
+        agent.kill()
+        agent.communicate()
     assert stops >= 2
     assert (answer["committed"], answer["settled"], kept) == (rows, True, rows)
     assert json.loads(made.run("fsck", "--json"))["ok"]
