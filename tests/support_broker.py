@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -33,9 +33,12 @@ def until(condition: Callable[[], object], what: str, *, seconds: float = DEADLI
 class Server:
     """A child process, its output and its end."""
 
-    def __init__(self, argv: list[str], *, ready: str) -> None:
+    def __init__(
+        self, argv: list[str], *, ready: str, cwd: Path | None = None, environment: dict[str, str] | None = None
+    ) -> None:
         self.argv = argv
         self.ready = ready
+        self._where: dict[str, Any] = {"cwd": cwd, "env": environment}
         self.lines: list[str] = []
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -47,7 +50,9 @@ class Server:
 
     def start(self) -> None:
         seen = threading.Event()
-        process = subprocess.Popen(self.argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            self.argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **self._where
+        )
         assert process.stdout is not None
         stream = process.stdout
 

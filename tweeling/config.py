@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -18,24 +19,71 @@ class Section(BaseModel, frozen=True, extra="forbid"):
     """A table of the file; an unknown key is an error, not a silence."""
 
 
-class BrokerSettings(Section):
-    """Where the MQTT broker listens, and who the hub is there."""
+class LogSettings(Section):
+    """What the hub says on standard error: events with their fields, one a line."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=18830, ge=1, le=65535)
-    credentials: Path = Field(
-        default=Path("secrets/broker/hub.json"), description="JSON file with username and password"
+    format: Literal["text", "json"] = Field(default="text", description="for people, or for a collector of logs")
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least that is said")
+
+
+class BrokerTls(Section):
+    """Encryption to the broker. Without ca_file, a broker elsewhere is judged by this machine's authorities."""
+
+    cert_file: Path | None = Field(
+        default=None,
+        description="PEM file: what the embedded broker shows; to another broker, what the hub shows where it asks",
+        examples=["tls/hub.pem"],
     )
-    client_id: str = "tweeling-hub"
-    protocol: Literal["auto", "3.1.1", "5"] = Field(default="auto", description="the version of MQTT to speak")
+    key_file: Path | None = Field(
+        default=None, description="PEM file: the key of that certificate", examples=["secrets/tls/hub.key"]
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file: the authority that signed another broker's certificate",
+        examples=["tls/ca.pem"],
+    )
+
+
+class BrokerSettings(Section):
+    """The MQTT broker between nodes and hub."""
+
+    embedded: bool = Field(
+        default=False, description="`tweeling up` runs the broker too; false: it connects to one that runs elsewhere"
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="where the broker listens; 0.0.0.0, with embedded, for every network of this machine",
+    )
+    port: int = Field(default=18830, ge=1, le=65535, description="its port for MQTT")
+    folder: Path = Field(default=Path("broker"), description="users and undelivered messages of an embedded broker")
+    credentials: Path = Field(
+        default=Path("secrets/broker/hub.json"),
+        description="JSON file with username and password, for a broker that is not embedded",
+    )
+    client_id: str = Field(
+        default="tweeling-hub",
+        description="names the hub's session at a broker that is not embedded; who knows it can end that session",
+    )
+    protocol: Literal["auto", "3.1.1", "5"] = Field(
+        default="auto", description="the version of MQTT to speak; an embedded broker speaks 3.1.1"
+    )
+    tls: BrokerTls | None = None
+
+    @property
+    def hub_credentials(self) -> Path:
+        """The file that says who the hub is at the broker."""
+        return self.folder / "credentials" / "hub.json" if self.embedded else self.credentials
 
 
 class ClockSettings(Section):
-    """The time that readings and events carry: origin_sim_ms + (real time - origin_real_ms) * speed."""
+    """The time that readings and events carry: origin_sim_ms + (real time - origin_real_ms) * speed.
 
-    origin_sim_ms: int = 0
-    origin_real_ms: int = 0
-    speed: float = Field(default=1.0, gt=0, le=100_000)
+    For demonstrations only; as it stands here it is the machine's own time.
+    """
+
+    origin_sim_ms: int = Field(default=0, description="milliseconds since 1970 in simulated time")
+    origin_real_ms: int = Field(default=0, description="the machine's time at that moment")
+    speed: float = Field(default=1.0, gt=0, le=100_000, description="simulated seconds a second")
 
 
 class IngestSettings(Section):
@@ -72,20 +120,31 @@ class IngestSettings(Section):
 class LedgerSettings(Section):
     """The chain that holds the log's head. Without an address the log goes on and entries stay pending."""
 
-    rpc: str = "http://127.0.0.1:18545"
-    chain_id: int = Field(default=31337, gt=0)
-    contract: str | None = Field(default=None, pattern=r"^0x[0-9a-fA-F]{40}$")
-    key_file: Path = Path("secrets/ledger-key.json")
-    passphrase_file: Path = Path("secrets/ledger-passphrase")
+    rpc: str = Field(default="http://127.0.0.1:18545", description="a node of the chain")
+    chain_id: int = Field(default=31337, gt=0, description="which chain it must be")
+    contract: str | None = Field(
+        default=None,
+        pattern=r"^0x[0-9a-fA-F]{40}$",
+        description="address of the contract CustodyLedger on it",
+        examples=["0x5FbDB2315678afecb367f032d93F642f64180aa3"],
+    )
+    key_file: Path = Field(
+        default=Path("secrets/ledger-key.json"), description="the key that pays for anchors, an Ethereum key file"
+    )
+    passphrase_file: Path = Field(default=Path("secrets/ledger-passphrase"), description="what opens it")
     max_age_s: float = Field(default=5, gt=0, description="anchor a checkpoint at the latest after this time")
 
 
 class CustodySettings(Section):
     """The custody log of this installation."""
 
-    origin: str = Field(default="tweeling.local/demo", pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{2,120}$")
-    key_file: Path = Path("secrets/log-key.pem")
-    passphrase_file: Path = Path("secrets/log-passphrase")
+    origin: str = Field(
+        default="tweeling.local/demo",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{2,120}$",
+        description="the log's name, which no other log bears; it stands in every receipt and never changes",
+    )
+    key_file: Path = Field(default=Path("secrets/log-key.pem"), description="the key that signs checkpoints")
+    passphrase_file: Path = Field(default=Path("secrets/log-passphrase"), description="what opens it")
     partners: Path = Field(default=Path("partners.json"), description="public keys of partners")
 
 
@@ -109,7 +168,9 @@ class InfluxSettings(Section):
 class StoreSettings(Section):
     """Where points are answered from."""
 
-    kind: Literal["duckdb", "victoriametrics", "influxdb", "memory"] = "duckdb"
+    kind: Literal["duckdb", "victoriametrics", "influxdb", "memory"] = Field(
+        default="duckdb", description="embedded, a server, or nothing that survives a restart"
+    )
     url: str = Field(
         default="", validate_default=True, description="where a server answers; this machine when it is not given"
     )
@@ -158,20 +219,33 @@ class StoreSettings(Section):
 _SERVERS = {"victoriametrics": "http://127.0.0.1:8428", "influxdb": "http://127.0.0.1:8086"}
 
 
+class HttpTls(Section):
+    """Encryption of screens and interfaces. A renewed certificate is taken without a restart."""
+
+    cert_file: Path = Field(
+        description="PEM file: the certificate, and those between it and its authority", examples=["tls/hub.pem"]
+    )
+    key_file: Path = Field(description="PEM file: its key", examples=["secrets/tls/hub.key"])
+
+
 class HttpSettings(Section):
     """Where screens and interfaces are served."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8050, ge=1, le=65535)
+    host: str = Field(default="127.0.0.1", description="where they listen; 0.0.0.0 for every network of this machine")
+    port: int = Field(default=8050, ge=1, le=65535, description="their port")
+    names: tuple[str, ...] = Field(
+        default=(), description="names and addresses under which browsers call this hub, beside those of this machine"
+    )
     login: Path = Field(default=Path("secrets/login.json"), description="hash of the operator's password")
     tokens: Path = Field(default=Path("secrets/tokens.json"), description="hashes of machine tokens")
+    tls: HttpTls | None = None
 
 
 class ForecastSettings(Section):
     """How often forecasts are renewed, in the twin's time."""
 
-    every_h: float = Field(default=1, gt=0)
-    horizon_h: int = Field(default=336, ge=1, le=1344)
+    every_h: float = Field(default=1, gt=0, description="hours between two")
+    horizon_h: int = Field(default=336, ge=1, le=1344, description="hours that each looks ahead")
 
 
 class Settings(BaseSettings):
@@ -182,7 +256,12 @@ class Settings(BaseSettings):
     )
 
     data: Path = Field(default=Path(), description="folder of journal, records and time series")
-    records: SecretStr | None = Field(default=None, description="SQLAlchemy URL; records.db in `data` when absent")
+    records: SecretStr | None = Field(
+        default=None,
+        description="SQLAlchemy URL; records.db in `data` when absent",
+        examples=["postgresql://tweeling@db.example.org/tweeling"],
+    )
+    log: LogSettings = LogSettings()
     broker: BrokerSettings = BrokerSettings()
     store: StoreSettings = StoreSettings()
     clock: ClockSettings = ClockSettings()
@@ -210,7 +289,7 @@ def load(path: Path) -> Settings:
     """Read a hub's settings, or raise ConfigError naming the file, the field and what it should be."""
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "no such file"
-        raise ConfigError(what, source=str(path), remedy="`tweeling demo` writes one")
+        raise ConfigError(what, source=str(path), remedy="`tweeling init` writes one")
     try:
 
         class FromFile(Settings):
@@ -221,7 +300,48 @@ def load(path: Path) -> Settings:
         raise ConfigError(f"not TOML: {exc}", source=str(path)) from exc
     except ValidationError as exc:
         raise _explain(exc, path) from exc
+    _refuse_plaintext(settings, path)
     return _anchor_paths(settings, path.resolve().parent)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def reachable(host: str) -> str:
+    """The address under which this machine reaches who listens at `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 -- compared, not listened on
+
+
+def _refuse_plaintext(settings: Settings, path: Path) -> None:
+    """Off loopback everything is encrypted, or nothing is served."""
+    broker, http = settings.broker, settings.http
+    for field, host, tls in (("broker.tls", broker.host, broker.tls), ("http.tls", http.host, http.tls)):
+        if tls is None and not is_loopback(host):
+            raise ConfigError(
+                f"{host} is more than this machine, and nothing travels there in plain text",
+                field=field,
+                source=str(path),
+                remedy=f"Add a table [{field}] (`tweeling certificate make` writes its files), or choose 127.0.0.1",
+            )
+    if broker.embedded and broker.tls is not None and None in {broker.tls.cert_file, broker.tls.key_file}:
+        raise ConfigError(
+            "an embedded broker needs cert_file and key_file",
+            field="broker.tls",
+            source=str(path),
+            remedy="`tweeling certificate make` writes both",
+        )
+    if reachable(http.host) != http.host and not http.names:
+        raise ConfigError(
+            "browsers elsewhere would be sent away",
+            field="http.names",
+            source=str(path),
+            remedy='Name what they call this hub, such as ["hub.example.org"]',
+        )
 
 
 def _explain(exc: ValidationError, path: Path) -> ConfigError:

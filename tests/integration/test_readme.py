@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from support_broker import Server
 from support_demo import ANY_PORT, RunningDemo
-from support_servers import ROOT, need
+from support_servers import ROOT, free_port, need
 
 README = (ROOT / "README.md").read_text()
 
@@ -35,6 +36,23 @@ def test_its_lines_for_a_running_demo_work_as_they_stand(tmp_path: Path, demo: R
         )
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
     assert "valid as of size" in done.stdout
+
+
+def test_its_lines_for_an_installation_of_ones_own_work_as_they_stand(tmp_path: Path) -> None:
+    lines = _block("An installation of your own")
+    assert lines[-1].startswith("tweeling up ")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        **{f"TWEELING_{table}__HOST": "127.0.0.1" for table in ("BROKER", "HTTP")},
+        **{f"TWEELING_{table}__PORT": str(free_port()) for table in ("BROKER", "HTTP")},
+    }
+    for line in lines[:-1]:
+        subprocess.run(line.split(), cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=60)
+    server = Server(lines[-1].split(), ready="hub.ready", cwd=tmp_path, environment=environment)
+    server.start()
+    server.stop()
+    assert "hub.stopped" in server.lines[-1]
 
 
 @pytest.mark.timeout(300)

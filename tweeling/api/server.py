@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -17,12 +18,27 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def serve(app: ASGIApp, host: str, port: int, *, grace_s: int = 3, most: int = 512) -> Iterator[int]:
+def serve(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    grace_s: int = 3,
+    most: int = 512,
+    tls: ssl.SSLContext | None = None,
+    beat: Callable[[], None] | None = None,
+) -> Iterator[int]:
     """Serve while the block runs and yield the port (0 asks for a free one).
 
     Raises ConfigError when the port is taken. Leaving closes every connection, websockets too, within the grace.
     most: with so many connections open, requests are answered 503; websockets count, and are never cut off by it.
+    tls: what is shown; without it, plain text. beat: called about once a second, as long as requests can be answered.
     """
+
+    async def beating() -> None:
+        if beat is not None:
+            beat()
+
     with _listen(host, port) as listener:
         server = _Server(
             uvicorn.Config(
@@ -36,6 +52,9 @@ def serve(app: ASGIApp, host: str, port: int, *, grace_s: int = 3, most: int = 5
                 server_header=False,
                 proxy_headers=False,  # an X-Forwarded-For from anyone would empty the bucket of login attempts
                 timeout_graceful_shutdown=grace_s,
+                ssl_context_factory=None if tls is None else lambda *_: tls,
+                callback_notify=beating,
+                timeout_notify=1,
             )
         )
         thread = threading.Thread(target=server.run_on, args=(listener,), name="http", daemon=True)

@@ -1,9 +1,10 @@
 """The one place that joins services to adapters: a hub from its settings."""
 
 from tweeling.bootstrap.audited import Audited, audited
+from tweeling.bootstrap.certificates import shown_certificates
 from tweeling.bootstrap.hub import Hub, hub
 from tweeling.bootstrap.quarantine import is_running, quarantine_alone
-from tweeling.bootstrap.readings import Stores, Telemetry, clock_of, stores, telemetry
+from tweeling.bootstrap.readings import Stores, Telemetry, broker_address, clock_of, stores, telemetry
 from tweeling.bootstrap.threads import Threads
 
 __all__ = [
@@ -13,10 +14,12 @@ __all__ = [
     "Telemetry",
     "Threads",
     "audited",
+    "broker_address",
     "clock_of",
     "hub",
     "is_running",
     "quarantine_alone",
+    "shown_certificates",
     "stores",
     "telemetry",
 ]

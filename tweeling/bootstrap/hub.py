@@ -13,6 +13,7 @@ from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.duckdb import DuckDBStore
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
+from tweeling.bootstrap.certificates import certificate_health
 from tweeling.bootstrap.quarantine import quarantine_of
 from tweeling.bootstrap.readings import clock_of, stores, telemetry
 from tweeling.bootstrap.threads import Threads
@@ -102,7 +103,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             forecaster=forecaster,
             clock=clock,
             events=custody.events,
-            health=status.health,
+            health=lambda: (*status.health(), *certificate_health(settings)),
             counts=status.counts,
         )
 

@@ -18,7 +18,8 @@ from tweeling.adapters.mqtt.sessions import end_unwanted
 from tweeling.adapters.nats import Credentials
 from tweeling.adapters.sql.engine import Records, open_records
 from tweeling.adapters.sql.facts import SqlFacts
-from tweeling.config import Settings
+from tweeling.adapters.tls import Trust
+from tweeling.config import Settings, reachable
 from tweeling.domain.now import NodeNow
 from tweeling.ports.clock import Clock
 from tweeling.ports.facts import Facts
@@ -115,7 +116,7 @@ def clock_of(settings: Settings) -> Clock:
 def _line(
     settings: Settings, ingest: Ingest, *, wake: Callable[[], None], on_presence: Callable[[NodeNow], None]
 ) -> Line:
-    address = _address(settings)
+    address = broker_address(settings)
     batching = Batching(messages=settings.ingest.batch_messages, age_s=settings.ingest.batch_ms / 1000)
     ids = settings.data / "mqtt-sessions.json"
     if not settings.ingest.shards:
@@ -175,13 +176,22 @@ def _keeping(settings: Settings) -> Keeping:
     return Keeping(round(store.seal_hours * HOUR_MS), store.raw_days * DAY_MS, store.hourly_days * DAY_MS)
 
 
-def _address(settings: Settings) -> Address:
-    who = Credentials.load(settings.broker.credentials)
+def broker_address(settings: Settings) -> Address:
+    """The broker, and who the hub is to it."""
+    broker = settings.broker
+    who = Credentials.load(broker.hub_credentials)
+    trust = None
+    if broker.tls is not None:
+        # Our own broker shows the very file that stands here, perhaps under no name by which this machine calls it.
+        own = Trust(pinned_file=broker.tls.cert_file)
+        trust = own if broker.embedded else Trust(**dict(broker.tls))
+        trust.check(field="broker.tls")
     return Address(
-        host=settings.broker.host,
-        port=settings.broker.port,
-        client_id=who.client_id or settings.broker.client_id,
+        host=reachable(broker.host),
+        port=broker.port,
+        client_id=who.client_id or broker.client_id,
         username=who.username,
         password=who.password,
-        protocol=mqtt.Protocol(settings.broker.protocol),
+        protocol=mqtt.Protocol.V311 if broker.embedded else mqtt.Protocol(broker.protocol),  # all that NATS speaks
+        trust=trust,
     )

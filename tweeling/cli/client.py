@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +12,7 @@ import httpx
 import numpy as np
 
 from tweeling import config
+from tweeling.adapters.tls import Trust
 from tweeling.api import arrow
 from tweeling.cli.installation import Installation
 from tweeling.domain.points import Points
@@ -30,12 +32,17 @@ class HubClient:
     def __init__(self, folder: Path, *, bearer: str = "cli") -> None:
         installation = Installation(folder)
         settings = config.load(installation.config)
-        self.url = f"http://127.0.0.1:{settings.http.port}"
+        http = settings.http
+        host = config.reachable(http.host)
+        host = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if http.tls else 'http'}://{host}:{http.port}"
         try:
             token = installation.token(bearer).read_text().strip()
         except OSError as exc:
             raise ConfigError("cannot be read", source=str(installation.token(bearer))) from exc
-        self._http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+        verify = _pinned(http.tls.cert_file) if http.tls else True
+        headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=10, verify=verify, trust_env=False)
 
     def status(self) -> dict[str, Any]:
         """Totals, health and nodes."""
@@ -110,6 +117,10 @@ class HubClient:
         try:
             answer = self._http.request(method, path, **request)
         except httpx.TransportError as exc:
+            if "CERTIFICATE_VERIFY_FAILED" in str(exc):
+                raise UnavailableError(
+                    f"who answers at {self.url} does not show this folder's certificate: {exc}"
+                ) from exc
             raise UnavailableError(
                 f"no hub answers at {self.url}; `tweeling demo` or `tweeling up` starts one"
             ) from exc
@@ -154,6 +165,13 @@ class RemotePoints:
         half = len(points) // 2
         parts = [self.find(points.slice(*span)) for span in ((0, half), (half, len(points)))]
         return Found(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _pinned(certificate: Path) -> ssl.SSLContext:
+    """The hub is this machine's, and its certificate a file here: what shows that is our hub, under whatever name."""
+    trust = Trust(pinned_file=certificate)
+    trust.check(field="http.tls")
+    return trust.context()
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -32,7 +32,7 @@ def gateways(region: Region) -> tuple[str, ...]:
 def broker(installation: Installation, region: Region, ports: Ports) -> nats.BrokerConfig:
     """Write the broker's configuration and every user's credentials."""
     nodes = [nats.NodeName(hub, "gateway") for hub in gateways(region)] + [nats.NodeName(*RECORDER)]
-    return nats.write_config(installation.folder / "broker", nodes, port=ports.mqtt)
+    return nats.write_config(installation.broker, nodes, port=ports.mqtt)
 
 
 def stores_only(installation: Installation) -> None:
@@ -98,11 +98,8 @@ def clock(clockwork: Clockwork) -> dict[str, object]:
 
 def people(installation: Installation) -> str:
     """Make sure of a password, the machines' tokens and the log's key; return the password."""
-    login = installation.secrets / "login.json"
-    if not login.exists() or not installation.password.exists():
-        password = passwords.generate()
-        passwords.save(login, {passwords.OPERATOR: password})
-        secretfile.write(installation.password, password + "\n")
+    if not installation.login.exists() or not installation.password.exists():
+        new_password(installation)
     for name, role in (("partners", Role.CAPTURE), ("cli", Role.QUERY), (MAINTAINER, Role.MAINTAIN)):
         if not installation.token(name).exists():
             secretfile.write(
@@ -110,6 +107,14 @@ def people(installation: Installation) -> str:
             )
     create_log_key(installation.secrets / "log-key.pem", installation.secrets / "log-passphrase")
     return installation.password.read_text().strip()
+
+
+def new_password(installation: Installation) -> str:
+    """Generate the operator's password in place of any there was."""
+    password = passwords.generate()
+    passwords.save(installation.login, {passwords.OPERATOR: password})
+    secretfile.write(installation.password, password + "\n")
+    return password
 
 
 def partners(installation: Installation, region: Region) -> None:

@@ -58,6 +58,13 @@ def run_demo(options: Options, stop: threading.Event) -> int:
         raise ConfigError(
             f"cannot be a folder: {exc.strerror}", field="--data", source=str(installation.folder)
         ) from exc
+    if installation.config.exists() and not installation.is_demo:
+        raise ConfigError(
+            "an installation lives here",
+            field="--data",
+            source=str(installation.folder),
+            remedy="`tweeling up` runs it; name another folder for a demo",
+        )
     with _alone(installation):
         ports = _ports(options)
         story = installation.story(seed=options.seed, speed=options.speed)

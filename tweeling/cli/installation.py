@@ -1,8 +1,10 @@
-"""A demo installation on disk: made once, found again, its clock going on where it stopped."""
+"""An installation on disk: where everything is. A demo's, too: its clock goes on where it stopped."""
 
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ValidationError
 
 from tweeling.adapters import secretfile
+from tweeling.adapters.certificates import CertificateFiles
 from tweeling.errors import ConfigError
 
 WEEKS = 156
@@ -47,7 +50,7 @@ class Story(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Every file of a demo, by name."""
+    """Every file, by name."""
 
     folder: Path
 
@@ -67,9 +70,52 @@ class Installation:
         return self.secrets / "password"
 
     @property
+    def login(self) -> Path:
+        """The password's hash, which is all that the hub reads."""
+        return self.secrets / "login.json"
+
+    @property
     def logs(self) -> Path:
         """What the children say."""
         return self.folder / "log"
+
+    @property
+    def broker(self) -> Path:
+        """The embedded broker's configuration, users and undelivered messages."""
+        return self.folder / "broker"
+
+    @property
+    def certificates(self) -> CertificateFiles:
+        """What `tweeling certificate` makes."""
+        public, private = self.folder / "tls", self.secrets / "tls"
+        return CertificateFiles(public / "ca.pem", private / "ca.key", public / "hub.pem", private / "hub.key")
+
+    def node(self, hub: str, node: str) -> Path:
+        """The folder that a gateway needs."""
+        return self.folder / "nodes" / f"{hub}.{node}"
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether `tweeling demo` made it."""
+        return self._story.exists()
+
+    def check_owner(self) -> None:
+        """Raise ConfigError when it is another user's: what we write there, its hub could not read."""
+        try:
+            owner = self.folder.stat().st_uid
+        except OSError:
+            return  # whoever opens its files says so
+        if owner != os.geteuid():
+            try:
+                name = pwd.getpwuid(owner).pw_name
+            except KeyError:
+                name = f"#{owner}"
+            raise ConfigError(
+                f"belongs to the user {name}",
+                field="--data",
+                source=str(self.folder),
+                remedy=f"Run this as that user: sudo -u {name} tweeling …",
+            )
 
     @property
     def trust(self) -> Path:

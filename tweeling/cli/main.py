@@ -15,13 +15,17 @@ from typer.exceptions import TyperException
 
 from tweeling import __version__
 from tweeling.cli.bench import commands as bench
-from tweeling.cli.commands import points, quarantine, trust
+from tweeling.cli.commands import admin, points, quarantine, trust
 from tweeling.cli.commands.options import DATA, TRUST, AsJson, DataFolder, TrustStore, out
 from tweeling.cli.logs import log_to_stderr
 from tweeling.cli.signals import stop_on_signals
 from tweeling.errors import ConfigError, TweelingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.command()(admin.init)
+app.command()(admin.password)
+app.add_typer(admin.node, name="node")
+app.add_typer(admin.certificate, name="certificate")
 app.add_typer(trust.app, name="trust")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(bench.app, name="bench")
@@ -99,12 +103,14 @@ def demo(
 
 
 @app.command()
-def up(config: Annotated[Path, typer.Argument(help="The hub's settings.")] = DATA / "tweeling.toml") -> None:
-    """Run a hub until it is told to stop."""
+def up(
+    config: Annotated[Path | None, typer.Argument(help="The hub's settings; those of the folder else.")] = None,
+    data: DataFolder = DATA,
+) -> None:
+    """Run a hub, and its broker where that is embedded, until it is told to stop."""
     from tweeling.cli.up import serve_hub
 
-    log_to_stderr()
-    raise typer.Exit(serve_hub(config, stop_on_signals()))
+    raise typer.Exit(serve_hub(config or data / "tweeling.toml", stop_on_signals()))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -42,11 +43,7 @@ class Child:
     def ended(self) -> str | None:
         """How it ended, or None while it runs."""
         code = self.process.poll()
-        if code is None:
-            return None
-        if code < 0:
-            return f"ended by {signal.Signals(-code).name}"
-        return f"ended with exit code {code}"
+        return None if code is None else how_it_ended(code)
 
     def tail(self, lines: int = 5) -> str:
         """The last lines it logged."""
@@ -112,6 +109,11 @@ class Supervisor:
         self.stop_all()
 
 
+def how_it_ended(code: int) -> str:
+    """What an exit code says, in words."""
+    return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
 def listening(port: int, host: str = "127.0.0.1") -> bool:
     """Whether somebody accepts connections there."""
     with socket.socket() as probe:
@@ -127,13 +129,16 @@ def free_port() -> int:
         return port
 
 
-def claim(port: int, purpose: str, option: str) -> None:
+def claim(port: int, purpose: str, option: str, *, host: str = "127.0.0.1") -> None:
     """Raise ConfigError if a port is taken, and say by whom where that can be known."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as exc:
+            if exc.errno != errno.EADDRINUSE:
+                what = f"{host}:{port} ({purpose}) is no place to listen: {exc.strerror}"
+                raise ConfigError(what, field=option, remedy="Choose an address of this machine") from exc
             holder = _holder(port)
             by = f" by {holder}" if holder else ""
             raise ConfigError(

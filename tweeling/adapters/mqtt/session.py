@@ -16,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tweeling.adapters.mqtt.socket import Client
+from tweeling.adapters.tls import Trust
 from tweeling.errors import RejectedError, UnavailableError
 from tweeling.ports.inbox import Answer, Message
 
@@ -44,6 +45,7 @@ class Address:
     password: str = field(default="", repr=False)
     keepalive_s: int = 60
     protocol: Protocol = Protocol.AUTO
+    trust: Trust | None = None  # None: not encrypted
 
     def renamed(self, client_id: str) -> Address:
         """The same under another session."""
@@ -81,6 +83,8 @@ class Session:
         self._refused: RejectedError | None = None
         self._client = self._make(address, version)
         try:
+            if address.trust is not None:
+                self._client.tls_set_context(address.trust.context())
             if version is Protocol.V5:
                 self._client.connect(
                     address.host, address.port, address.keepalive_s, clean_start=False, properties=_lasting()

@@ -8,19 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Collection
 from pathlib import Path
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
-
 from tweeling.adapters import secretfile
+from tweeling.adapters.mqtt.knock import knock
 from tweeling.adapters.mqtt.session import Address
 
 log = logging.getLogger(__name__)
-
-_PATIENCE_S = 5.0
 
 
 def end_unwanted(path: Path, address: Address, wanted: Collection[str]) -> None:
@@ -30,7 +25,7 @@ def end_unwanted(path: Path, address: Address, wanted: Collection[str]) -> None:
     """
     left = _known(path) - set(wanted)
     for client_id in sorted(left):
-        if _end(address.renamed(client_id)):
+        if knock(address.renamed(client_id)):  # a clean session is MQTT's way to end a lasting one
             left.discard(client_id)
             log.info("session.ended", extra={"left": len(left)})
         else:
@@ -47,23 +42,3 @@ def _known(path: Path) -> set[str]:
     except (OSError, ValueError, TypeError) as exc:
         log.warning("session.unknown", extra={"file": str(path), "reason": str(exc)})
         return set()
-
-
-def _end(address: Address) -> bool:
-    """Connect once with a clean session, which is MQTT's way to end a lasting one; say whether it worked."""
-    client = paho.Client(
-        CallbackAPIVersion.VERSION2, client_id=address.client_id, clean_session=True, reconnect_on_failure=False
-    )
-    if address.username:
-        client.username_pw_set(address.username, address.password)
-    answers: list[bool] = []
-    client.on_connect = lambda _client, _data, _flags, reason, _props: answers.append(not reason.is_failure)
-    try:
-        client.connect(address.host, address.port, 10)
-        deadline = time.monotonic() + _PATIENCE_S
-        while not answers and time.monotonic() < deadline and client.loop(0.1) == paho.MQTT_ERR_SUCCESS:
-            pass
-        client.disconnect()
-    except OSError:
-        return False
-    return answers == [True]

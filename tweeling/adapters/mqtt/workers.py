@@ -217,7 +217,8 @@ class _Worker:
                 self.status = told
                 return True
             case logging.LogRecord():
-                logging.getLogger(told.name).handle(told)
+                if (heard := logging.getLogger(told.name)).isEnabledFor(told.levelno):
+                    heard.handle(told)
             case None:
                 self._bury()
         return False
