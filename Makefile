@@ -91,10 +91,12 @@ contracts/node_modules/.done: contracts/package.json contracts/package-lock.json
 
 # Servers that only tests need. Without root they are left out and their tests skip by name.
 # Tests start them by themselves, on free ports of loopback; Debian's own services are not wanted.
-SERVERS := chromium mosquitto victoria-metrics
+SERVERS := chromium mosquitto victoria-metrics postgresql
 servers:
-	@missing=; for program in $(SERVERS); do \
-	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@missing=; for package in $(SERVERS); do \
+	  case $$package in postgresql) program=postgres;; *) program=$$package;; esac; \
+	  PATH=$$PATH:/usr/sbin:$$(echo /usr/lib/postgresql/*/bin | tr ' ' ':') command -v $$program >/dev/null \
+	    || missing="$$missing $$package"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "  ··  servers for the tests, from Debian:$$missing"; \

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import json
 import queue
 import random
@@ -10,10 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from support_broker import Broker, Client, Server
+from support_certificates import authority, certify
 from support_edge import Process, write_config
 from support_servers import free_port, need
 
@@ -23,46 +19,10 @@ from tweeling_edge.config import load
 from tweeling_edge.publisher import LineEvent, LineUp, Publisher
 
 
-def authority(folder: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    certificate = signed(who, key, who, key, ca=True)
-    (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    return certificate, key
-
-
-def signed(
-    who: x509.Name, key: ec.EllipticCurvePrivateKey, issuer: x509.Name, by: ec.EllipticCurvePrivateKey, *, ca: bool
-) -> x509.Certificate:
-    now = dt.datetime.now(dt.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(who)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()), critical=False)
-    )
-    if not ca:
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        builder = builder.add_extension(names, critical=False)
-    return builder.sign(by, hashes.SHA256())
-
-
 @contextmanager
 def encrypted_broker(folder: Path) -> Iterator[tuple[Broker, int]]:
     """A Mosquitto with a plain listener and an encrypted one, whose port is the second value."""
-    certificate, key = authority(folder, "ours")
-    own = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "broker")])
-    broker = signed(name, own, certificate.subject, key, ca=False)
-    (folder / "broker.pem").write_bytes(broker.public_bytes(serialization.Encoding.PEM))
-    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "broker.key").write_bytes(own.private_bytes(*plain))
+    certify(authority(folder, "ours"), "broker")
     port, encrypted = free_port(), free_port()
     conf = folder / "mosquitto.conf"
     conf.write_text(

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from tweeling.adapters.journal_audit import damage, seen
-from tweeling.adapters.sql.engine import migrations
+from tweeling.adapters.sql import postgres
+from tweeling.adapters.sql.engine import in_our_words, migrations
 from tweeling.adapters.sql.tables import ANCHOR, APPLIED, CHECKPOINT, ENTRY, EVENT, FACT, LOT, MOVEMENT, NODE
 from tweeling.errors import ConfigError, UnavailableError, VerificationError
 from tweeling.ports.audit import EntryRow, HeadRow, LotRow, MovementRow, NodeRow
@@ -108,7 +109,7 @@ def open_records_audit(url: str) -> Iterator[SqlRecordsAudit]:
 
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, isolation_level="REPEATABLE READ", execution_options={"postgresql_readonly": True})
+        return postgres.reader(url)
     path = Path(url.database or "")
     if not path.is_file():
         raise UnavailableError(f"records: no such file: {path}")
@@ -126,8 +127,8 @@ def _engine(url: sa.URL) -> sa.Engine:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (sa_exc.DatabaseError, sa_exc.InterfaceError, sa_exc.TimeoutError) as exc:
+    except (sa_exc.DBAPIError, sa_exc.TimeoutError, OSError) as exc:
         cause = getattr(exc, "orig", None) or exc
         if isinstance(cause, sqlite3.Error) and seen(cause):
             raise VerificationError(f"cannot be read any more: {cause}", field="records") from exc
-        raise UnavailableError(f"records: {type(cause).__name__}: {cause}") from exc
+        raise in_our_words(exc) from exc
