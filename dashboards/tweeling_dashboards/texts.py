@@ -175,6 +175,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "part.store": ("Tijdreeksen", "Time series"),
     "part.ledger": ("Keten", "Ledger"),
     "part.forecast": ("Verwachting", "Forecast"),
+    "part.disk": ("Schijf", "Disk"),
     "part.custody": ("Herkomst", "Custody"),
     "ok": ("in orde", "fine"),
     "not_ok": ("hapert", "in trouble"),

@@ -32,6 +32,7 @@ class JournalFile:
 
     def __init__(self, path: Path) -> None:
         self.id = ""
+        self._path = path
         self.writer = Connection(path)
         self.reader = Connection(path)
         try:
@@ -47,6 +48,11 @@ class JournalFile:
         except BaseException:
             self.close()
             raise
+
+    def size(self) -> int:
+        """Bytes of the file and of the log beside it."""
+        beside = self._path.with_name(f"{self._path.name}-wal")
+        return sum(path.stat().st_size for path in (self._path, beside) if path.exists())
 
     def close(self) -> None:
         """Let go of both connections, and of the claim."""

@@ -15,6 +15,7 @@ from tweeling.api import (
     docs,
     health_routes,
     login,
+    metrics_routes,
     problems,
     quarantine_routes,
     twin_routes,
@@ -55,6 +56,7 @@ def create_app(
     )
     problems.install(app)
     app.include_router(health_routes.router(view))
+    app.include_router(metrics_routes.router(view))
     app.include_router(login.router(auth))
     app.include_router(docs.router(app))
     app.include_router(twin_routes.router(view))

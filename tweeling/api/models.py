@@ -38,14 +38,50 @@ class Node(Answer):
     alarm: str = Field(description="what an operator should know of it, empty where all is well")
 
 
+class Gaps(Answer):
+    """Seqs that nodes have sent past and the hub has not."""
+
+    seqs: int
+    outboxes: int
+    oldest_s: float
+
+
+class Disk(Answer):
+    """Bytes of the data folder, and what is free where it is."""
+
+    used: int
+    free: int
+
+
+class Vitals(Answer):
+    """A hub's vital signs; see `tweeling.domain.vitals`. null: not known yet."""
+
+    readings_per_s: float | None = Field(description="over the last ten seconds")
+    readings_per_s_minute: float | None
+    lag_batches: int
+    lag_s: float
+    gaps: Gaps
+    quarantined: int
+    quarantine_reason: str = Field(description="of the newest message in quarantine")
+    journal_batches: int
+    journal_bytes: int
+    pending: int = Field(description="custody events that the chain does not hold yet")
+    anchor_age_s: float | None
+    anchors_left: int | None
+    disk: Disk
+    disk_growth: float | None = Field(description="bytes a day")
+    disk_days: float | None = Field(description="until the disk is full; null also where the data does not grow")
+
+
 class Status(Answer):
-    """How the whole is, and what went through it."""
+    """How the whole is, and what went through it. vitals: null while the journal does not answer."""
 
     now_ms: int
     ok: bool
     parts: list[Part]
     nodes: list[Node]
     counts: dict[str, int]
+    vitals: Vitals | None
 
 
 class Thing(Answer):

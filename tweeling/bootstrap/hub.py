@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
+from tweeling.adapters import disk
 from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
@@ -25,6 +26,7 @@ from tweeling.services.claims import Claims
 from tweeling.services.custody import Custody
 from tweeling.services.forecasting import Forecaster
 from tweeling.services.projection import Applied, Projector
+from tweeling.services.pulse import Pulse
 from tweeling.services.quarantine import Quarantine
 from tweeling.services.status import Status
 from tweeling.services.twin import Twin
@@ -81,6 +83,17 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             claims.wake()
 
         road = closing.enter_context(telemetry(settings, held, on_applied=applied, on_presence=twin.presence))
+        pulse = Pulse(
+            journal=road.journal,
+            projector=road.projector,
+            ingested=road.ingest.ingested,
+            custody=custody,
+            anchoring=anchor,
+            disk=lambda: disk.usage(settings.data),
+            clock=clock,
+            real=real,
+            speed=settings.clock.speed,
+        )
         status = Status(
             subscriber=road.line.status,
             journal=road.journal,
@@ -90,6 +103,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             custody=custody,
             anchoring=anchor,
             forecaster=forecaster,
+            disk=pulse.disk,
         )
         view = HubView(
             twin=twin,
@@ -99,11 +113,13 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             events=custody.events,
             health=status.health,
             counts=status.counts,
+            vitals=pulse.vitals,
         )
 
         threads = Threads(stop)
         closing.callback(threads.join)
         threads.start("projector", lambda stop: _follow(twin, road.projector, stop), road.projector.wake)
+        threads.start("pulse", pulse.run)
         threads.start("custody", custody.run)
         threads.start("claims", claims.run, claims.wake)
         threads.start("forecast", forecaster.run)

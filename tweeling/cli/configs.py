@@ -103,7 +103,12 @@ def people(installation: Installation) -> str:
         password = passwords.generate()
         passwords.save(login, {passwords.OPERATOR: password})
         secretfile.write(installation.password, password + "\n")
-    for name, role in (("partners", Role.CAPTURE), ("cli", Role.QUERY), (MAINTAINER, Role.MAINTAIN)):
+    for name, role in (
+        ("partners", Role.CAPTURE),
+        ("cli", Role.QUERY),
+        (MAINTAINER, Role.MAINTAIN),
+        ("prometheus", Role.METRICS),
+    ):
         if not installation.token(name).exists():
             secretfile.write(
                 installation.token(name), tokens.issue(installation.secrets / "tokens.json", name, role) + "\n"
