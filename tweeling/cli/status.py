@@ -53,7 +53,7 @@ def _signs(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
     lag = vitals["lag_batches"]
     yield "to the stores", f"{lag:,} batches wait, the oldest {_time(vitals['lag_s'])}" if lag else "nothing waits"
     gaps = vitals["gaps"]
-    missing = f"{gaps['seqs']:,} missing of {gaps['outboxes']:,} nodes, since {_time(gaps['oldest_s'])}"
+    missing = f"{gaps['seqs']:,} missing of {gaps['outboxes']:,} nodes, for {_time(gaps['oldest_s'])}"
     yield "gaps", missing if gaps["seqs"] else "none"
     last = f"; the last: {vitals['quarantine_reason'][:120]}" if vitals["quarantined"] else ""
     yield "quarantine", f"{vitals['quarantined']:,} messages{last}"
