@@ -158,6 +158,13 @@ def test_the_newest_movements_are_by_their_own_time(facts: Facts) -> None:
     assert [row.net_g for row in facts.newest_movements(limit=2, hub="H1")] == [4, 1]
 
 
+def test_the_last_movements_are_read_backwards(facts: Facts) -> None:
+    facts.apply_movements([_load(seq, seq, at=T0 - seq) for seq in range(1, 6)], source="journal", through=1)
+    assert [(row, movement.net_g) for row, movement in facts.last_movements(limit=2)] == [(5, 5), (4, 4)]
+    assert [row for row, _ in facts.last_movements(before=4)] == [3, 2, 1]
+    assert list(facts.last_movements(before=1)) == []
+
+
 def test_a_small_fact_is_kept_and_replaced(facts: Facts) -> None:
     first = {"seed": 2026, "naam": "Coöperatie", "deep": {"list": [1, 2.5, None, True]}}
     facts.put("demo", first)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import asdict
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tweeling.domain.forecast import Forecast
 from tweeling.domain.now import ProofState
-from tweeling.domain.telemetry import FILLING_LEVEL
+from tweeling.domain.telemetry import FILLING_LEVEL, Direction
 from tweeling.ports.journal import Quarantined
+from tweeling.services.corrections import Weighed
 
 
 class Answer(BaseModel):
@@ -158,6 +160,51 @@ class PointsHeld(Answer):
     count: int
     applied: int
     precision: float
+
+
+class Correction(Answer):
+    """Who corrected a weighing, whose right it was, why and when."""
+
+    by: str
+    token: str
+    reason: str
+    time_ms: int
+
+
+class Weighing(Answer):
+    """A weighed load by its row number. correction: of it (where `corrected`), or what it is part of."""
+
+    number: int
+    hub: str
+    node: str
+    epoch: str
+    seq: int
+    index: int
+    time_ms: int
+    zone: str
+    direction: Direction
+    net_g: int
+    gross_g: int | None
+    tare_g: int | None
+    material: str
+    partner: str | None
+    ticket: str | None
+    lot: str | None
+    corrected: bool
+    correction: Correction | None
+
+    @classmethod
+    def of(cls, row: Weighed) -> Self:
+        """Its identity becomes fields beside the others."""
+        correction = None if row.correction is None else row.correction._asdict()
+        told = {**row.movement.model_dump(exclude={"identity"}), **asdict(row.movement.identity)}
+        return cls.model_validate({**told, "number": row.number, "corrected": row.corrected, "correction": correction})
+
+
+class Corrected(Answer):
+    """A weighing was taken back."""
+
+    number: int
 
 
 class Message(Answer):

@@ -14,7 +14,7 @@ from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.bootstrap.quarantine import quarantine_of
-from tweeling.bootstrap.readings import clock_of, stores, telemetry
+from tweeling.bootstrap.readings import clock_of, skew_ms, stores, telemetry
 from tweeling.bootstrap.threads import Threads
 from tweeling.config import Settings
 from tweeling.domain.partners import Partners
@@ -23,6 +23,7 @@ from tweeling.ports.ledger import Ledger
 from tweeling.ports.timeseries import TimeSeriesStore
 from tweeling.services import anchoring
 from tweeling.services.claims import Claims
+from tweeling.services.corrections import Corrections
 from tweeling.services.custody import Custody
 from tweeling.services.forecasting import Forecaster
 from tweeling.services.projection import Applied, Projector
@@ -43,6 +44,7 @@ class Hub(NamedTuple):
     custody: Custody
     points: TimeSeriesStore
     quarantine: Quarantine
+    corrections: Corrections
 
 
 @contextmanager
@@ -129,7 +131,11 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             threads.start("anchoring", anchor.run, anchor.wake)
         road.line.start()
         closing.callback(road.line.close)
-        yield Hub(view, custody, points, quarantine_of(settings, road.journal, on_batch=road.projector.wake))
+        corrections = Corrections(
+            road.journal, facts, clock=clock, real=real, skew_ms=skew_ms(settings), on_batch=road.projector.wake
+        )
+        quarantine = quarantine_of(settings, road.journal, on_batch=road.projector.wake)
+        yield Hub(view, custody, points, quarantine, corrections)
         if threads.failed:
             raise UnavailableError(f"the hub stopped, because {threads.failed} failed; the log says why")
 

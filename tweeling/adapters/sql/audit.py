@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from tweeling.adapters.journal_audit import damage, seen
 from tweeling.adapters.sql import postgres
 from tweeling.adapters.sql.engine import in_our_words, migrations
 from tweeling.adapters.sql.tables import ANCHOR, APPLIED, CHECKPOINT, ENTRY, EVENT, FACT, LOT, MOVEMENT, NODE
+from tweeling.domain.correction import KEY as CORRECTION
 from tweeling.errors import ConfigError, UnavailableError, VerificationError
 from tweeling.ports.audit import EntryRow, HeadRow, LotRow, MovementRow, NodeRow
 
@@ -54,6 +55,11 @@ class SqlRecordsAudit:
         names = _IDENTITY if self._sqlite else tuple(sa.collate(column, "C") for column in _IDENTITY)
         query = sa.select(*_MOVEMENTS).order_by(*names, MOVEMENT.c.seq, MOVEMENT.c.idx)
         return map(MovementRow._make, self._rows(query))
+
+    def corrections(self) -> Collection[str]:
+        """See `RecordsAudit`."""
+        query = sa.select(FACT.c.key).where(FACT.c.key.startswith(CORRECTION))
+        return {str(key).removeprefix(CORRECTION) for (key,) in self._rows(query)}
 
     def entries(self) -> Iterator[EntryRow]:
         """See `RecordsAudit`."""

@@ -76,6 +76,13 @@ class SqlFacts:
         query = sa.select(MOVEMENT).where(MOVEMENT.c.number > after).order_by(MOVEMENT.c.number)
         return self._movements(query, limit=limit, hub=hub)
 
+    def last_movements(self, *, limit: int = 20, before: int | None = None) -> Sequence[tuple[int, Movement]]:
+        """Movements with their row numbers, the last applied first."""
+        query = sa.select(MOVEMENT).order_by(MOVEMENT.c.number.desc())
+        if before is not None:
+            query = query.where(MOVEMENT.c.number < before)
+        return self._movements(query, limit=limit, hub=None)
+
     def newest_movements(self, *, limit: int = 20, hub: str | None = None) -> Sequence[Movement]:
         """The latest movements by their own time, newest first."""
         query = sa.select(MOVEMENT).order_by(MOVEMENT.c.time_ms.desc(), MOVEMENT.c.number.desc())
