@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -242,6 +243,32 @@ def test_names_that_a_language_sorts_otherwise_agree_too(folder: Path) -> None:
         hub.projector.drain()
     code, checks = fsck(folder)
     assert code == 0, found(checks["facts"])
+
+
+def test_records_are_taken_along_from_sqlite_once_and_whole(database_server: Postgres, tmp_path: Path) -> None:
+    folder = tmp_path / "hub"
+    install(folder)
+    settings, records = folder / "tweeling.toml", folder / "records.db"
+    command = [sys.executable, "-m", "tweeling", "records", "import", str(records), "--data", str(folder)]
+
+    def imported() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    unset = imported()
+    assert (unset.returncode, "records: is not set. Name the new database there" in unset.stderr) == (2, True)
+    settings.write_text(f'records = "{database_server.new_database()}"\n')
+    with opened(folder):  # a hub runs
+        assert "a hub runs here. Stop it first" in imported().stderr
+    done = imported()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "40 movement" in done.stdout
+    again = imported()
+    assert (again.returncode, "records: holds rows already, in " in again.stderr) == (2, True)
+    records.unlink()
+    code, checks = fsck(folder)
+    assert code == 0, [found(check) for check in checks.values()]
+    assert "40 weighings of 820.000 kg agree" in checks["facts"]["detail"]
+    assert "11 entries" in checks["custody entries"]["detail"]
 
 
 _WORDS = (

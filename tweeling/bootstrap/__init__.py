@@ -4,6 +4,7 @@ from tweeling.bootstrap.audited import Audited, audited
 from tweeling.bootstrap.hub import Hub, hub
 from tweeling.bootstrap.quarantine import is_running, quarantine_alone
 from tweeling.bootstrap.readings import Stores, Telemetry, clock_of, stores, telemetry
+from tweeling.bootstrap.records import take_records
 from tweeling.bootstrap.threads import Threads
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "is_running",
     "quarantine_alone",
     "stores",
+    "take_records",
     "telemetry",
 ]

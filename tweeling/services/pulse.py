@@ -56,10 +56,8 @@ class Pulse:
         self._used = Growth(_DAY_S)
         self._looks = 0
         self._lock = threading.Lock()
-        self._log: tuple[int, int | None] = (
-            0,
-            None,
-        )  # what the custody log said last: pending, time of the newest anchored checkpoint
+        # What the custody log said last: events pending, and when the newest anchored checkpoint was signed.
+        self._log: tuple[int, int | None] = (0, None)
 
     def run(self, stop: threading.Event) -> None:
         """Look once a second until stopped."""
@@ -67,12 +65,12 @@ class Pulse:
             self.look()
 
     def look(self) -> None:
-        """See what is measured over time; a journal that does not answer now is seen at the next look."""
+        """See what is measured over time; what does not answer now is seen at the next look."""
         try:
             readings = self._journal.counts()["readings"]
+            used = self._look_at_disk().used if self._looks % _DISK_EVERY == 0 else None
         except UnavailableError:
             return
-        used = self._look_at_disk().used if self._looks % _DISK_EVERY == 0 else None
         with self._lock:
             at = self._monotonic()
             self._looks += 1
@@ -81,7 +79,7 @@ class Pulse:
                 self._used.note(at, used)
 
     def vitals(self) -> Vitals:
-        """Every sign, now; raises UnavailableError while the journal does not answer."""
+        """Every sign, now; raises UnavailableError while journal or disk do not answer."""
         projected = self._projector.status()
         extent = self._journal.extent(projected.through)
         counts = self._journal.counts()
@@ -113,7 +111,7 @@ class Pulse:
         )
 
     def disk(self) -> PartNow:
-        """Whether there is room for the days to come."""
+        """Whether there is room for the days to come; raises UnavailableError while the disk does not answer."""
         disk, growth, days = self._room()
         pace = "" if growth is None or days is None else f", {days:,.0f} days at {growth / 1e6:,.0f} MB a day"
         ok = disk.free >= _LITTLE and (days is None or days >= _FEW_DAYS)

@@ -77,7 +77,7 @@ class Status:
             _asked("custody", self._custody.health),
             _asked("ledger", self._ledger),
             self._forecaster.health(),
-            self._disk(),
+            _asked("disk", self._disk),
         )
 
     def counts(self) -> dict[str, int]:

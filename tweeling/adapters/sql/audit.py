@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,13 @@ class SqlRecordsAudit:
     def lots(self) -> Iterator[LotRow]:
         """See `RecordsAudit`."""
         return map(LotRow._make, self._rows(sa.select(LOT.c.lot, LOT.c.idx, LOT.c.leaf).order_by(LOT.c.lot)))
+
+    def rows(self, table: sa.Table, *, at_once: int) -> Iterator[list[dict[str, Any]]]:
+        """Every row of a table, some at once."""
+        names = table.columns.keys()
+        whole = (dict(zip(names, row, strict=True)) for row in self._rows(sa.select(table)))
+        while part := list(islice(whole, at_once)):
+            yield part
 
     def _rows(self, query: sa.Executable) -> Iterator[tuple[Any, ...]]:
         with _translated():

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tweeling.cli.commands.options import DATA, DataFolder, out
+from tweeling.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="What was weighed, load by load.")
 
@@ -40,4 +41,11 @@ def correct(
     from tweeling.domain.correction import Instead
 
     instead = Instead(grams, zone, material)
-    correct_movement(data, number, by=by or getpass.getuser(), reason=reason, instead=instead, out=out)
+    correct_movement(data, number, by=by or _me(), reason=reason, instead=instead, out=out)
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as exc:  # in a container, a user may have no name
+        raise ConfigError("your login name is not known", field="--by", remedy="Name who says so") from exc
