@@ -99,6 +99,12 @@ def test_a_second_hub_on_the_same_database_is_refused(database_server: Postgres)
     open_records(url).close()
 
 
+def test_the_session_that_writes_is_durable_and_is_missed_soon_when_its_line_is_cut(database_server: Postgres) -> None:
+    with closing(open_records(database_server.new_database())) as records, records.write() as connection:
+        names = ("synchronous_commit", "tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+        assert [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names] == ["on", "10", "5", "3"]
+
+
 def test_whoever_took_the_database_meanwhile_keeps_it(server: Postgres) -> None:
     url = server.new_database()
     with closing(open_records(url)) as mine:

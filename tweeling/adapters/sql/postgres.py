@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 import logging
 import ssl
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from tweeling.errors import ConfigError, UnavailableError
 
@@ -18,7 +20,16 @@ _QUERY = frozenset({"sslrootcert", "unix_sock"})
 _ANSWER_S = 60  # a server that says nothing for so long does not answer
 _CLAIM = 0x54574545_4C494E47  # "TWEELING"
 _CLAIM_WAIT = "3s"  # the session of a hub that was killed is gone by then
+_SESSION = (
+    "synchronous_commit = on",
+    # So the server notices within half a minute that a line is cut, and lets go of the claim.
+    "tcp_keepalives_idle = 10",
+    "tcp_keepalives_interval = 5",
+    "tcp_keepalives_count = 3",
+    "tcp_user_timeout = '25s'",
+)
 _HELD = "55P03"
+_MET = "tweeling.met"
 _GONE = ("08", "57P")  # connection exception; operator intervention
 _WRONG = ("28", "3D", "42501")  # not let in; no such database; no right to it
 
@@ -36,7 +47,8 @@ def writer(url: sa.URL) -> sa.Engine:
         try:
             cursor.execute(f"SET LOCAL lock_timeout = '{_CLAIM_WAIT}'")
             cursor.execute(f"SELECT pg_advisory_lock({_CLAIM})")  # the session's, whatever becomes of the transaction
-            cursor.execute("SET SESSION synchronous_commit = on")
+            for setting in _SESSION:
+                cursor.execute(f"SET SESSION {setting}")
             connection.commit()
         except Exception as exc:
             connection.close()
@@ -110,7 +122,7 @@ def _engine(url: sa.URL, **options: Any) -> sa.Engine:
             f"the driver {exc.name} is not installed", field="records", remedy="pip install 'tweeling[postgres]'"
         ) from exc
     sa.event.listen(engine, "handle_error", _notice)
-    sa.event.listen(engine, "checkout", _greet)
+    sa.event.listen(engine, "checkout", partial(_greet, (engine.dialect.loaded_dbapi.Error, OSError)))
     # How a connection that is dead was buried is no news; that the database does not answer is told by whoever asked.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     return engine
@@ -143,9 +155,12 @@ def _notice(context: sa.ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-def _greet(connection: Any, _record: object, _proxy: object) -> None:
+def _greet(broken: tuple[type[Exception], ...], connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
     """Ask a connection of the pool whether it still is one; SQLAlchemy's own way lets the driver's OSError through."""
+    if not record.info.get(_MET):  # it has just been opened
+        record.info[_MET] = True
+        return
     try:
         connection.cursor().execute(";")
-    except Exception as exc:
+    except broken as exc:
         raise sa_exc.DisconnectionError(text(exc)) from exc
