@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,15 +78,20 @@ class Opened:
 
     def size(self) -> int:
         """Bytes of all its files."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return sum(size for _, size in self._files())
 
     def chill(self) -> None:
         """Have the system forget what it read of the files."""
-        for path in self.folder.rglob("*"):
-            if path.is_file():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
-                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        for path, _ in self._files():
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def _files(self) -> Iterator[tuple[Path, int]]:
+        for place, _, names in os.walk(self.folder):
+            for path in (Path(place, name) for name in names):
+                with suppress(FileNotFoundError):  # a server merges its files while we look
+                    yield path, path.stat().st_size
 
 
 def run(options: Options, report: Report) -> int:
