@@ -27,8 +27,9 @@ test-all: setup-dev chain servers ## run the long tests too
 test-faults: setup-dev chain servers ## kill, flood, starve and mislead every part; takes an hour
 	@$(BIN)/python -m pytest tests/fault $(ARGS)
 
-bench: setup-dev servers ## measure ingest and edge, beside the machine's own limits
+bench: setup-dev servers ## measure ingest, queries and edge, beside the machine's own limits
 	@$(BIN)/tweeling bench ingest $(ARGS)
+	@$(BIN)/tweeling bench query $(ARGS)
 	@$(BIN)/tweeling bench edge $(ARGS)
 
 check: setup-dev ## format, lint, types, layers, spelling
@@ -91,10 +92,12 @@ contracts/node_modules/.done: contracts/package.json contracts/package-lock.json
 
 # Servers that only tests need. Without root they are left out and their tests skip by name.
 # Tests start them by themselves, on free ports of loopback; Debian's own services are not wanted.
-SERVERS := chromium mosquitto victoria-metrics
+SERVERS := chromium mosquitto victoria-metrics postgresql
 servers:
-	@missing=; for program in $(SERVERS); do \
-	  PATH=$$PATH:/usr/sbin command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@missing=; for package in $(SERVERS); do \
+	  case $$package in postgresql) program=postgres;; *) program=$$package;; esac; \
+	  PATH=$$PATH:/usr/sbin:$$(echo /usr/lib/postgresql/*/bin | tr ' ' ':') command -v $$program >/dev/null \
+	    || missing="$$missing $$package"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "  ··  servers for the tests, from Debian:$$missing"; \

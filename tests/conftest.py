@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from support_demo import RunningDemo, running_demo
+from support_postgres import Postgres, postgres
 from support_servers import need
 
 _HERE = Path(__file__).parent
@@ -38,3 +39,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
     need("anvil")
     with running_demo(tmp_path_factory.mktemp("demo") / "data") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[Postgres]:
+    """One PostgreSQL for every test that leaves it running."""
+    with postgres() as server:
+        yield server

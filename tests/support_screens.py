@@ -17,6 +17,7 @@ from tweeling.domain.forecast import Forecast, Score
 from tweeling.domain.now import EventNow, NodeNow, PartNow, ProofState, ThingNow
 from tweeling.domain.region import Hub, Material, Region, Zone
 from tweeling.domain.telemetry import Quality
+from tweeling.domain.vitals import Disk, Distribution, Gaps, Vitals
 from tweeling.errors import InvariantError, RejectedError, UnavailableError, WireError
 from tweeling.ports.custody_api import Captured, DetachedSignature
 
@@ -115,6 +116,26 @@ class SmallTwin:
             NodeNow("H4", "H4-gw", False, NOW - HOUR, 0),
         ]
 
+        self.now_vitals = Vitals(
+            readings_per_s=41.5,
+            readings_per_s_minute=None,
+            lag_batches=2,
+            lag_s=0.25,
+            gaps=Gaps(3, 1, 90.0),
+            quarantined=1,
+            quarantine_reason=f"unit {HOSTILE}",
+            journal_batches=7,
+            journal_bytes=4096,
+            pending=2,
+            anchor_age_s=4.5,
+            anchors_left=None,
+            disk=Disk(10_000, 2_000_000_000),
+            disk_growth=1e6,
+            disk_days=2000.0,
+            commit_s=Distribution((0.01, 0.1), (5, 2, 1), 0.9),
+            commit_messages=Distribution((1, 10), (8, 0, 0), 8.0),
+        )
+
     # ------------------------------------------------------------ what a test does
 
     def set_fill(self, hub: str, thing: str, fill: float) -> None:
@@ -156,6 +177,12 @@ class SmallTwin:
         """These methods raise UnavailableError from now on, and no others."""
         with self._lock:
             self.down = set(methods)
+        self._changed()
+
+    def set_nodes(self, nodes: list[NodeNow]) -> None:
+        """Other nodes are there."""
+        with self._lock:
+            self._nodes = nodes
         self._changed()
 
     def pass_time(self, hours: float) -> None:
@@ -215,6 +242,10 @@ class SmallTwin:
             "events_captured": len(self._events),
             "forecasts": 7,
         }
+
+    def vitals(self) -> Vitals:
+        self._check("vitals")
+        return self.now_vitals
 
     async def changes(self) -> AsyncIterator[int]:
         ready = asyncio.Event()

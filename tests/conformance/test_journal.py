@@ -55,6 +55,19 @@ def test_an_empty_journal_knows_nothing(journal: Journal) -> None:
     assert journal.quarantine() == []
 
 
+def test_a_journal_tells_how_much_it_holds_and_since_when_something_waits(journal: Journal) -> None:
+    assert journal.extent(0)[::2] == (0, None)
+    for number in range(1, 5):
+        journal.commit(of([arrival({number: [reading()]})]), recorded_ms=NOW + number)
+    assert journal.extent(0)[::2] == (4, NOW + 1)
+    assert journal.extent(2)[::2] == (4, NOW + 3)
+    assert journal.extent(4)[::2] == (4, None)
+    journal.trim(3)
+    assert journal.extent(3)[::2] == (1, NOW + 4)
+    assert journal.extent(4)[::2] == (1, None)
+    assert journal.extent(0).bytes > 4096 or isinstance(journal, MemoryJournal)
+
+
 def test_a_commit_returns_its_points_and_movements(journal: Journal) -> None:
     batch = journal.commit(of([arrival({1: [reading(0.25)], 2: [weighing(1500)]})]), recorded_ms=NOW)
     assert batch is not None

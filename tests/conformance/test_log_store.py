@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from support_postgres import records_url
 
 from tweeling.adapters.memory_log import MemoryLogStore
 from tweeling.adapters.sql.engine import open_records
@@ -19,13 +20,13 @@ from tweeling.errors import InvariantError, RejectedError, VerificationError
 from tweeling.ports.logstore import LogStore, NewEntry
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LogStore]:
     if request.param == "memory":
         yield MemoryLogStore()
-    else:
-        with closing(open_records(f"sqlite:///{tmp_path / 'records.db'}")) as records:
-            yield SqlLogStore(records)
+        return
+    with closing(open_records(records_url(request.param, request, tmp_path))) as records:
+        yield SqlLogStore(records)
 
 
 def _new(index: int, *, event_id: str | None = None, lots: tuple[str, ...] = ()) -> NewEntry:

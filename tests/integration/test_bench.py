@@ -43,6 +43,27 @@ def test_ingest_is_measured_beside_the_machines_own_limits_and_nothing_is_lost(
     assert not list(tmp_path.iterdir()), "nothing is left behind"
 
 
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("store", ["duckdb", "victoriametrics", "memory"])
+def test_a_store_is_asked_warm_and_cold_filled_further_and_followed(tmp_path: Path, store: str) -> None:
+    if store == "victoriametrics":
+        need("victoria-metrics")
+    few = ("--points", "50000", "--repeats", "2", "--seconds", "1", "--appended", "10000")
+    found = rows(tmp_path, "query", "--store", store, *few)
+    assert found["points"].value == pytest.approx(50_000, rel=0.02)
+    for question in ("latest_of_all_series", "hourly_year_of_50_zones", "raw_day_of_a_zone"):
+        assert 0 < found[f"{question}_p50"].value <= found[f"{question}_p99"].value
+        assert (f"{question}_cold" in found) == (store != "memory")
+    assert ("bytes_a_point" in found) == (store != "memory")
+    if store == "duckdb":
+        raw = found["append"].limit
+        assert raw is not None
+        assert found["append_of_raw"].value == pytest.approx(found["append"].value / raw, rel=0.01)
+    assert found["lost_or_double"].value == 0
+    assert found["publish_to_queryable_p99"].value > 0
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
 def test_a_wrong_list_of_packs_is_named(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tweeling", "bench", "ingest", "--packs", "5,many"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

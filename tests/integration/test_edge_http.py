@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support_certificates import server_pair
 from support_edge import Process, write_config
 from support_http import Device
 from support_servers import free_port
-from support_tls import server_pair
 
 from tweeling.errors import ConfigError, UnavailableError
 from tweeling_edge import config

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from support_broker import Broker, Client, Server, mosquitto_broker, nats_broker, until
+from support_certificates import authority, server_pair
 from support_edge import Hub, Process, write_config
 from support_servers import free_port, need
-from support_tls import authority, server_pair
 
 from tweeling.errors import UnavailableError
 from tweeling.wire.senml import Resolved

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from support_broker import Broker, Client, Server
+from support_certificates import authority, server_pair
 from support_edge import Process, write_config
 from support_servers import free_port, need
-from support_tls import authority, server_pair
 
 from tweeling.wire.ack import State
 from tweeling_edge import config

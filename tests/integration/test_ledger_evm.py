@@ -71,6 +71,17 @@ def test_what_is_anchored_already_counts_as_done_and_costs_nothing(ledger: EvmLe
     assert chain.ask("eth_blockNumber") == block
 
 
+def test_an_account_affords_at_least_as_many_anchors_as_are_told(ledger: EvmLedger, chain: DevChain) -> None:
+    ledger.anchor(1, TREE.root(1), [])  # begins the log, which costs more
+    anchor = ledger.anchor(200, TREE.root(200), TREE.consistency(1, 200))
+    used = int(chain.ask("eth_getTransactionReceipt", f"0x{anchor.transaction.hex()}")["gasUsed"], 16)
+    balance = int(chain.ask("eth_getBalance", ledger._wallet.address, "latest"), 16)
+    price = int(chain.ask("eth_gasPrice"), 16)
+    told = ledger.affords()
+    assert told is not None
+    assert 100 < told <= balance // (price * used)
+
+
 def test_a_wrong_proof_is_refused_by_name_and_fields_before_it_costs_gas(
     ledger: EvmLedger, chain: DevChain, account: LocalAccount
 ) -> None:

@@ -143,6 +143,27 @@ def test_a_ledger_that_is_down_leaves_entries_pending_and_says_why_once_and_once
     assert said.count("ledger.lost") == said.count("ledger.back") == 1
 
 
+def test_an_account_that_will_soon_be_empty_is_no_good_news() -> None:
+    class Dear(MemoryLedger):
+        left: int | None = 250
+
+        def affords(self) -> int | None:
+            return self.left
+
+    bench, ledger = Bench(), Dear(bytes(32))
+    anchoring = Anchoring(bench.store, ledger, clock=bench.clock, batching=EACH)
+    anchoring.step()
+    assert (anchoring.left, anchoring.health().ok) == (250, True)
+    _grow(bench, 0, 2)
+    ledger.left = 99
+    anchoring.step()
+    assert not anchoring.health().ok
+    assert "can pay 99 more anchors" in anchoring.health().detail
+    ledger.left = 400  # somebody has filled it up
+    anchoring.step()
+    assert anchoring.health().ok
+
+
 def test_an_answer_of_no_is_told_and_capture_goes_on() -> None:
     class Refusing(MemoryLedger):
         def anchor(self, *_: object) -> Anchor:

@@ -24,6 +24,7 @@ def test_ingest_is_well_only_while_nothing_stands_in_its_way(connected: bool, er
         custody=unasked,
         anchoring=None,
         forecaster=unasked,
+        disk=unasked,
     )
     part = status._ingest(Line(connected, 3, 4, 1, error))
     assert part.ok is ok

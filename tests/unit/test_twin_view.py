@@ -1,5 +1,6 @@
 import numpy as np
 from support_forecast import HOUR, MONDAY, points, sawtooth
+from support_screens import SmallTwin
 
 from tweeling.adapters.memory import MemoryStore
 from tweeling.adapters.memory_facts import MemoryFacts
@@ -10,6 +11,7 @@ from tweeling.services.forecasting import Forecaster
 from tweeling.services.twin import Twin
 from tweeling.services.view import HubView
 
+VITALS = SmallTwin().vitals()
 EVENT = EventNow(0, "urn:uuid:1", "ObjectEvent", "shipping", 1, (), 5, "P01", ProofState.PENDING, None)
 
 
@@ -35,6 +37,7 @@ def view_of(*news: Points, now_ms: int) -> HubView:
         events=lambda limit: (EVENT,) * limit,
         health=lambda: (PartNow("broker", ok=True, detail="listens"),),
         counts=lambda: {"readings_in": 3},
+        vitals=lambda: VITALS,
     )
 
 
@@ -47,6 +50,7 @@ def test_a_view_joins_what_its_services_know() -> None:
     assert view.events(2) == (EVENT, EVENT)
     assert view.health()[0].part == "broker"
     assert view.counts() == {"readings_in": 3}
+    assert view.vitals() is VITALS
     forecast = view.forecast("H1", "P1")
     assert forecast is not None
     assert forecast.series == "H1/P1/fillingLevel"

@@ -64,6 +64,7 @@ def test_a_weighing_becomes_a_movement_with_identity() -> None:
         ({"n": "a/s", "u": "g", "v": 1, "mv_": "up"}, "direction 'up' is neither in nor out"),
         ({"n": "a/s", "u": "g", "v": -1, "mv_": "in"}, "weighing: net_g"),
         ({"n": "a/s", "u": "g", "v": 1, "mv_": "in", "grs": 9, "tar": 1}, "weighing: movement"),
+        ({"n": "a/s", "u": "g", "v": 1, "mv_": "in", "lot": "a\x00b"}, "weighing: lot"),
     ],
 )
 def test_one_bad_record_refuses_its_seq_alone(bad: dict[str, Any], reason: str) -> None:

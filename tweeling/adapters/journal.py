@@ -18,7 +18,7 @@ from tweeling.adapters.frame import Frame
 from tweeling.adapters.journal_file import JournalFile
 from tweeling.adapters.journal_quarantine import Quarantine
 from tweeling.errors import RejectedError
-from tweeling.ports.journal import Again, Batch, NodeEpoch, Quarantined, Replayed, Settled
+from tweeling.ports.journal import Again, Batch, Extent, NodeEpoch, Quarantined, Replayed, Settled
 from tweeling.wire.parcel import Parcel
 from tweeling.wire.ranges import Range, SeqSet
 
@@ -30,6 +30,7 @@ _COUNT = (
     " ON CONFLICT (name) DO UPDATE SET value = min(value + excluded.value, 9007199254740991)"  # intake.MAX_TOTAL
 )
 _FRAMES = "SELECT number, recorded_ms, late_ms, heads, body FROM batch WHERE number > ? ORDER BY number LIMIT ?"
+_RECORDED = "SELECT recorded_ms FROM batch WHERE number > ? ORDER BY number LIMIT 1"
 # The newest of the batches that may go, so that the newer ones among these still fit into what is kept.
 _TRIMMABLE = (
     "SELECT max(number) FROM (SELECT number, sum(size) OVER (ORDER BY number DESC) AS kept"
@@ -165,6 +166,13 @@ class SqliteJournal:
         """See `Journal`."""
         with self._reader.query() as db:
             return _total(db, "batches")
+
+    def extent(self, after: int) -> Extent:
+        """See `Journal`."""
+        with self._reader.query() as db:
+            kept = _total(db, "batches") - _total(db, "trimmed")
+            waiting = db.execute(_RECORDED, (after,)).fetchone()
+        return Extent(kept, self._file.size(), None if waiting is None else int(waiting[0]))
 
     def trim(self, through: int) -> None:
         """See `Journal`."""

@@ -10,7 +10,7 @@ import fcntl
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class JournalFile:
 
     def __init__(self, path: Path) -> None:
         self.id = ""
+        self._path = path
         self.writer = Connection(path)
         self.reader = Connection(path)
         try:
@@ -47,6 +48,14 @@ class JournalFile:
         except BaseException:
             self.close()
             raise
+
+    def size(self) -> int:
+        """Bytes of the file and of the log beside it."""
+        total = 0
+        for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
+            with suppress(FileNotFoundError):
+                total += path.stat().st_size
+        return total
 
     def close(self) -> None:
         """Let go of both connections, and of the claim."""

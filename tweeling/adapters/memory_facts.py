@@ -63,6 +63,12 @@ class MemoryFacts:
             rows = enumerate(self._order[after:], start=after + 1)
             return [row for row in rows if hub in {None, row[1].identity.hub}][:limit]
 
+    def last_movements(self, *, limit: int = 20, before: int | None = None) -> Sequence[tuple[int, Movement]]:
+        """Movements with their row numbers, the last applied first."""
+        with self._lock:
+            rows = list(enumerate(self._order[: None if before is None else before - 1], start=1))
+            return rows[::-1][:limit]
+
     def newest_movements(self, *, limit: int = 20, hub: str | None = None) -> Sequence[Movement]:
         """The latest movements by their own time, newest first."""
         with self._lock:

@@ -9,7 +9,7 @@ from itertools import islice
 
 from tweeling.adapters import intake
 from tweeling.errors import RejectedError
-from tweeling.ports.journal import Again, Batch, NodeEpoch, Quarantined, Replayed, Settled
+from tweeling.ports.journal import Again, Batch, Extent, NodeEpoch, Quarantined, Replayed, Settled
 from tweeling.wire.parcel import Parcel, Suspect
 
 
@@ -107,6 +107,12 @@ class MemoryJournal:
         """See `Journal`."""
         with self._lock:
             return self._totals["batches"]
+
+    def extent(self, after: int) -> Extent:
+        """See `Journal`; memory has no files."""
+        with self._lock:
+            waiting = self._batches[max(after - self._trimmed, 0) :][:1]
+            return Extent(len(self._batches), 0, waiting[0].recorded_ms if waiting else None)
 
     def trim(self, through: int) -> None:
         """See `Journal`."""

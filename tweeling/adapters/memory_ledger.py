@@ -57,6 +57,11 @@ class MemoryLedger:
             )
             return self._anchors[size]
 
+    def affords(self) -> int | None:
+        """Anchors in memory cost nothing."""
+        self._answer()
+        return None
+
     def find(self, size: int) -> Anchor | None:
         """The anchor of exactly this size."""
         self._answer()

@@ -23,5 +23,6 @@ def needs(*roles: Role) -> Any:
 
 
 Reader = needs(Role.OPERATOR, Role.QUERY)
+Scraper = needs(Role.OPERATOR, Role.QUERY, Role.METRICS)
 Capturer = needs(Role.CAPTURE)
 Maintainer = needs(Role.MAINTAIN)

@@ -15,6 +15,8 @@ from tweeling.api import (
     docs,
     health_routes,
     login,
+    metrics_routes,
+    movement_routes,
     problems,
     quarantine_routes,
     twin_routes,
@@ -26,6 +28,7 @@ from tweeling.api.screens import mount_screens
 from tweeling.ports.audit import PointsAudit
 from tweeling.ports.custody_api import CustodyApi
 from tweeling.ports.view import TwinView
+from tweeling.services.corrections import Corrections
 from tweeling.services.quarantine import Quarantine
 
 
@@ -36,12 +39,13 @@ def create_app(
     *,
     points: PointsAudit | None = None,
     quarantine: Quarantine | None = None,
+    corrections: Corrections | None = None,
     hosts: Collection[str] = LOOPBACK,
     screens: bool = True,
 ) -> FastAPI:
     """Build the whole app.
 
-    points: what an auditor may ask about. quarantine: what may be seen and replayed.
+    points: what an auditor may ask about. quarantine: what may be seen and replayed. corrections: of weighings.
     hosts: names under which browsers and machines may call it, without port.
     """
     # FastAPI's own documentation pages load their scripts from a CDN, and its telemetry is no part of our promise.
@@ -55,6 +59,7 @@ def create_app(
     )
     problems.install(app)
     app.include_router(health_routes.router(view))
+    app.include_router(metrics_routes.router(view))
     app.include_router(login.router(auth))
     app.include_router(docs.router(app))
     app.include_router(twin_routes.router(view))
@@ -63,6 +68,8 @@ def create_app(
         app.include_router(audit_routes.router(points))
     if quarantine is not None:
         app.include_router(quarantine_routes.router(quarantine))
+    if corrections is not None:
+        app.include_router(movement_routes.router(corrections))
     # What screens are mounted at / never hears of a mistyped interface.
     app.add_api_route("/api/{rest:path}", _unknown, include_in_schema=False)
     if screens:

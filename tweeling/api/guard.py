@@ -22,7 +22,7 @@ OPEN = frozenset({"/login", "/login/code", "/login/session", "/logout", "/health
 """What may be asked by anyone, beside the login page's own files."""
 OPEN_FILES = "/login/files/"
 
-MACHINES = ("/api/", "/events", "/custody/")
+MACHINES = ("/api/", "/events", "/custody/", "/metrics")
 """Where a token is worth something."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import asdict
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tweeling.domain.forecast import Forecast
 from tweeling.domain.now import ProofState
-from tweeling.domain.telemetry import FILLING_LEVEL
+from tweeling.domain.telemetry import FILLING_LEVEL, Direction
 from tweeling.ports.journal import Quarantined
+from tweeling.services.corrections import Weighed
 
 
 class Answer(BaseModel):
@@ -38,14 +40,50 @@ class Node(Answer):
     alarm: str = Field(description="what an operator should know of it, empty where all is well")
 
 
+class Gaps(Answer):
+    """Seqs that nodes have sent past and the hub has not."""
+
+    seqs: int
+    outboxes: int
+    oldest_s: float
+
+
+class Disk(Answer):
+    """Bytes of the data folder, and what is free where it is."""
+
+    used: int
+    free: int
+
+
+class Vitals(Answer):
+    """A hub's vital signs; see `tweeling.domain.vitals`. null: not known yet."""
+
+    readings_per_s: float | None = Field(description="over the last ten seconds")
+    readings_per_s_minute: float | None
+    lag_batches: int
+    lag_s: float
+    gaps: Gaps
+    quarantined: int
+    quarantine_reason: str = Field(description="of the newest message in quarantine")
+    journal_batches: int
+    journal_bytes: int
+    pending: int = Field(description="custody events that the chain does not hold yet")
+    anchor_age_s: float | None
+    anchors_left: int | None
+    disk: Disk
+    disk_growth: float | None = Field(description="bytes a day")
+    disk_days: float | None = Field(description="until the disk is full; null also where the data does not grow")
+
+
 class Status(Answer):
-    """How the whole is, and what went through it."""
+    """How the whole is, and what went through it. vitals: null while the journal does not answer."""
 
     now_ms: int
     ok: bool
     parts: list[Part]
     nodes: list[Node]
     counts: dict[str, int]
+    vitals: Vitals | None
 
 
 class Thing(Answer):
@@ -124,6 +162,51 @@ class PointsHeld(Answer):
     precision: float
     kept_from_ms: int
     removed: int
+
+
+class Correction(Answer):
+    """Who corrected a weighing, whose right it was, why and when."""
+
+    by: str
+    token: str
+    reason: str
+    time_ms: int
+
+
+class Weighing(Answer):
+    """A weighed load by its row number. correction: of it (where `corrected`), or what it is part of."""
+
+    number: int
+    hub: str
+    node: str
+    epoch: str
+    seq: int
+    index: int
+    time_ms: int
+    zone: str
+    direction: Direction
+    net_g: int
+    gross_g: int | None
+    tare_g: int | None
+    material: str
+    partner: str | None
+    ticket: str | None
+    lot: str | None
+    corrected: bool
+    correction: Correction | None
+
+    @classmethod
+    def of(cls, row: Weighed) -> Self:
+        """Its identity becomes fields beside the others."""
+        correction = None if row.correction is None else row.correction._asdict()
+        told = {**row.movement.model_dump(exclude={"identity"}), **asdict(row.movement.identity)}
+        return cls.model_validate({**told, "number": row.number, "corrected": row.corrected, "correction": correction})
+
+
+class Corrected(Answer):
+    """A weighing was taken back."""
+
+    number: int
 
 
 class Message(Answer):

@@ -11,6 +11,7 @@ class Role(StrEnum):
 
     OPERATOR = "operator"  # a person at the screens
     QUERY = "query"  # a machine that reads
+    METRICS = "metrics"  # a machine that watches how the hub is; it reads no other thing
     CAPTURE = "capture"  # a machine that brings custody events
     MAINTAIN = "maintain"  # a machine that lets a hub do over what it could not do before; it reads nothing else
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query
 from tweeling.api import models
 from tweeling.api.access import Reader
 from tweeling.api.problems import Problem
+from tweeling.errors import UnavailableError
 from tweeling.ports.view import TwinView
 
 Name = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f/]+$")]
@@ -26,7 +27,9 @@ def router(view: TwinView) -> APIRouter:
         parts = [models.Part.model_validate(part) for part in view.health()]
         nodes = [models.Node.model_validate(node) for node in view.nodes()]
         ok = all(part.ok for part in parts)
-        return models.Status(now_ms=view.now_ms(), ok=ok, parts=parts, nodes=nodes, counts=view.counts())
+        return models.Status(
+            now_ms=view.now_ms(), ok=ok, parts=parts, nodes=nodes, counts=view.counts(), vitals=_vitals(view)
+        )
 
     @routes.get("/things")
     def things() -> list[models.Thing]:
@@ -55,6 +58,13 @@ def router(view: TwinView) -> APIRouter:
         return [models.Event.model_validate(event) for event in view.events(limit)]
 
     return routes
+
+
+def _vitals(view: TwinView) -> models.Vitals | None:
+    try:
+        return models.Vitals.model_validate(view.vitals())
+    except UnavailableError:
+        return None
 
 
 def _check_known(view: TwinView, hub: str, thing: str) -> None:

@@ -5,6 +5,7 @@ from tweeling.bootstrap.certificates import shown_certificates
 from tweeling.bootstrap.hub import Hub, hub
 from tweeling.bootstrap.quarantine import is_running, quarantine_alone
 from tweeling.bootstrap.readings import Stores, Telemetry, broker_address, clock_of, stores, telemetry
+from tweeling.bootstrap.records import take_records
 from tweeling.bootstrap.threads import Threads
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "quarantine_alone",
     "shown_certificates",
     "stores",
+    "take_records",
     "telemetry",
 ]

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
+from tweeling.adapters import disk
 from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.duckdb import DuckDBStore
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.bootstrap.certificates import certificate_health
 from tweeling.bootstrap.quarantine import quarantine_of
-from tweeling.bootstrap.readings import clock_of, stores, telemetry
+from tweeling.bootstrap.readings import clock_of, skew_ms, stores, telemetry
 from tweeling.bootstrap.threads import Threads
 from tweeling.config import Settings
 from tweeling.domain.partners import Partners
@@ -24,10 +25,12 @@ from tweeling.ports.ledger import Ledger
 from tweeling.ports.timeseries import TimeSeriesStore
 from tweeling.services import anchoring
 from tweeling.services.claims import Claims
+from tweeling.services.corrections import Corrections
 from tweeling.services.custody import Custody
 from tweeling.services.forecasting import Forecaster
 from tweeling.services.keeping import Keeper
 from tweeling.services.projection import Applied, Projector
+from tweeling.services.pulse import Pulse
 from tweeling.services.quarantine import Quarantine
 from tweeling.services.status import Status
 from tweeling.services.twin import Twin
@@ -44,6 +47,7 @@ class Hub(NamedTuple):
     custody: Custody
     points: TimeSeriesStore
     quarantine: Quarantine
+    corrections: Corrections
 
 
 @contextmanager
@@ -86,6 +90,17 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             claims.wake()
 
         road = closing.enter_context(telemetry(settings, held, on_applied=applied, on_presence=twin.presence))
+        pulse = Pulse(
+            journal=road.journal,
+            projector=road.projector,
+            ingested=road.ingest.ingested,
+            custody=custody,
+            anchoring=anchor,
+            disk=lambda: disk.usage(settings.data),
+            clock=clock,
+            real=real,
+            speed=settings.clock.speed,
+        )
         status = Status(
             subscriber=road.line.status,
             journal=road.journal,
@@ -96,6 +111,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             anchoring=anchor,
             forecaster=forecaster,
             keeper=keeper,
+            disk=pulse.disk,
         )
         view = HubView(
             twin=twin,
@@ -105,11 +121,13 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             events=custody.events,
             health=lambda: (*status.health(), *certificate_health(settings)),
             counts=status.counts,
+            vitals=pulse.vitals,
         )
 
         threads = Threads(stop)
         closing.callback(threads.join)
         threads.start("projector", lambda stop: _follow(twin, road.projector, stop), road.projector.wake)
+        threads.start("pulse", pulse.run)
         threads.start("custody", custody.run)
         threads.start("claims", claims.run, claims.wake)
         threads.start("forecast", forecaster.run)
@@ -121,7 +139,11 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             threads.start("anchoring", anchor.run, anchor.wake)
         road.line.start()
         closing.callback(road.line.close)
-        yield Hub(view, custody, points, quarantine_of(settings, road.journal, on_batch=road.projector.wake))
+        corrections = Corrections(
+            road.journal, facts, clock=clock, real=real, skew_ms=skew_ms(settings), on_batch=road.projector.wake
+        )
+        quarantine = quarantine_of(settings, road.journal, on_batch=road.projector.wake)
+        yield Hub(view, custody, points, quarantine, corrections)
         if threads.failed:
             raise UnavailableError(f"the hub stopped, because {threads.failed} failed; the log says why")
 

@@ -15,6 +15,7 @@ from tweeling import config
 from tweeling.adapters.tls import Trust
 from tweeling.api import arrow
 from tweeling.cli.installation import Installation
+from tweeling.domain.correction import Instead
 from tweeling.domain.points import Points
 from tweeling.errors import ConfigError, RejectedError, UnavailableError
 from tweeling.ports.timeseries import Found, Kept
@@ -104,6 +105,17 @@ class HubClient:
         """One message in quarantine, with its bytes in base64."""
         answer: dict[str, Any] = self._get(f"/api/quarantine/{id_}").json()
         return answer
+
+    def movements(self, limit: int, *, before: int | None = None) -> list[dict[str, Any]]:
+        """Weighings, the last applied first."""
+        query = {"limit": limit, **({} if before is None else {"before": before})}
+        answer: list[dict[str, Any]] = self._get("/api/movements", **query).json()
+        return answer
+
+    def correct(self, number: int, *, by: str, reason: str, instead: Instead) -> None:
+        """Take a weighing back, and enter what it should have been where that is said."""
+        told = {"by": by, "reason": reason, **instead._asdict()}
+        self._ask("POST", f"/api/movements/{number}/correction", json=told)
 
     def replay(self, id_: int | None = None, *, before: int | None = None, words: Words = ANY) -> Progress:
         """Replay one message, or a page of those below an id."""

@@ -100,7 +100,12 @@ def people(installation: Installation) -> str:
     """Make sure of a password, the machines' tokens and the log's key; return the password."""
     if not installation.login.exists() or not installation.password.exists():
         new_password(installation)
-    for name, role in (("partners", Role.CAPTURE), ("cli", Role.QUERY), (MAINTAINER, Role.MAINTAIN)):
+    for name, role in (
+        ("partners", Role.CAPTURE),
+        ("cli", Role.QUERY),
+        (MAINTAINER, Role.MAINTAIN),
+        ("prometheus", Role.METRICS),
+    ):
         if not installation.token(name).exists():
             secretfile.write(
                 installation.token(name), tokens.issue(installation.secrets / "tokens.json", name, role) + "\n"

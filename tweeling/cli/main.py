@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 from typer.exceptions import TyperException
 
 from tweeling import __version__
 from tweeling.cli.bench import commands as bench
-from tweeling.cli.commands import admin, points, quarantine, trust
+from tweeling.cli.commands import admin, movement, points, quarantine, records, trust
 from tweeling.cli.commands.options import DATA, TRUST, AsJson, DataFolder, TrustStore, out
 from tweeling.cli.logs import log_to_stderr
 from tweeling.cli.signals import stop_on_signals
@@ -28,6 +27,8 @@ app.add_typer(admin.node, name="node")
 app.add_typer(admin.certificate, name="certificate")
 app.add_typer(trust.app, name="trust")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(movement.app, name="movement")
+app.add_typer(records.app, name="records")
 app.add_typer(bench.app, name="bench")
 app.command("copy-points")(points.copy_points)
 
@@ -115,23 +116,10 @@ def up(
 
 @app.command()
 def status(data: DataFolder = DATA, as_json: AsJson = False) -> None:
-    """Show how a running hub is, in one screen."""
-    from tweeling.cli.client import HubClient
-    from tweeling.verify.plain import plain
+    """Show how a running hub is, in one screen; exit 0 all is well, 1 something is not, or no hub answers."""
+    from tweeling.cli.status import show_status
 
-    with HubClient(data) as hub:
-        answer = hub.status()
-    if as_json:
-        out.print_json(json.dumps(answer))
-        return
-    table = Table(box=None, show_header=False)
-    for part in answer["parts"]:
-        table.add_row("ok" if part["ok"] else "NOT OK", part["part"], part["detail"])
-    out.print(table)
-    for node in answer["nodes"]:
-        if node["alarm"]:
-            out.print(plain(f"ALARM of {node['hub']}/{node['node']}: {node['alarm']}"), markup=False)
-    out.print(", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in answer["counts"].items()))
+    raise typer.Exit(show_status(data, as_json=as_json, out=out))
 
 
 @app.command()

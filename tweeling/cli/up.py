@@ -47,7 +47,13 @@ def serve_hub(path: Path, stop: threading.Event) -> int:
         cookie = f"{'__Host-' if shown else ''}tweeling_session_{http.port}"
         auth = Auth.load(http.login, http.tokens, cookie=cookie, secure=shown is not None)
         app = create_app(
-            hub.view, hub.custody, auth, points=hub.points, quarantine=hub.quarantine, hosts=names_of(http)
+            hub.view,
+            hub.custody,
+            auth,
+            points=hub.points,
+            quarantine=hub.quarantine,
+            corrections=hub.corrections,
+            hosts=names_of(http),
         )
         with serve(app, http.host, http.port, tls=shown, beat=manager.alive):
             # Whoever may read this folder may open a browser that is logged in, for two minutes.

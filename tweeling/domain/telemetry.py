@@ -39,6 +39,9 @@ class Identity:
     index: int
 
 
+_TEXT = r"^[^\x00]*$"  # PostgreSQL's text knows no NUL
+
+
 class Movement(BaseModel, frozen=True, extra="forbid"):
     """One weighed load in or out of a zone: an event with identity, exact in grams."""
 
@@ -49,10 +52,10 @@ class Movement(BaseModel, frozen=True, extra="forbid"):
     net_g: Grams = Field(ge=0, le=10**12)
     gross_g: Grams | None = Field(default=None, ge=0, le=10**12)
     tare_g: Grams | None = Field(default=None, ge=0, le=10**12)
-    material: str = Field(max_length=64)
-    partner: str | None = Field(default=None, max_length=64)
-    ticket: str | None = Field(default=None, max_length=64)
-    lot: str | None = Field(default=None, max_length=256)
+    material: str = Field(max_length=64, pattern=_TEXT)
+    partner: str | None = Field(default=None, max_length=64, pattern=_TEXT)
+    ticket: str | None = Field(default=None, max_length=64, pattern=_TEXT)
+    lot: str | None = Field(default=None, max_length=256, pattern=_TEXT)
 
     @model_validator(mode="after")
     def _scale_adds_up(self) -> Movement:

@@ -6,7 +6,7 @@ that cannot be read any more, UnavailableError where a store does not answer at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
@@ -158,6 +158,10 @@ class RecordsAudit(Protocol):
 
     def movements(self) -> Iterator[MovementRow]:
         """Every weighing, by identity."""
+        ...
+
+    def corrections(self) -> Collection[str]:
+        """The outboxes of corrections for which it is kept who made them, and why."""
         ...
 
     def entries(self) -> Iterator[EntryRow]:

@@ -48,6 +48,10 @@ class Facts(Protocol):
         """Movements in the order they were applied, behind row number `after`."""
         ...
 
+    def last_movements(self, *, limit: int = 20, before: int | None = None) -> Sequence[tuple[int, Movement]]:
+        """Movements with their row numbers, the last applied first, those below row number `before`."""
+        ...
+
     def newest_movements(self, *, limit: int = 20, hub: str | None = None) -> Sequence[Movement]:
         """The latest movements by their own time."""
         ...

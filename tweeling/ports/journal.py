@@ -28,6 +28,14 @@ class Again(NamedTuple):
     parcel: Parcel
 
 
+class Extent(NamedTuple):
+    """What a journal holds now. bytes: of its files. waiting_ms: when the first batch behind a number was recorded."""
+
+    batches: int
+    bytes: int
+    waiting_ms: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One commit, as projections apply it: only what was new in it.
@@ -104,6 +112,10 @@ class Journal(Protocol):
 
     def last(self) -> int:
         """The number of the newest batch, 0 when there is none."""
+        ...
+
+    def extent(self, after: int) -> Extent:
+        """How much is kept, and since when what follows batch `after` waits."""
         ...
 
     def trim(self, through: int) -> None:

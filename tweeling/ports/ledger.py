@@ -34,6 +34,10 @@ class Ledger(Protocol):
         """Anchor a checkpoint with its consistency proof from the head; done already counts as done."""
         ...
 
+    def affords(self) -> int | None:
+        """How many more anchors can be paid for at the price of now; None where they cost nothing."""
+        ...
+
     def find(self, size: int) -> Anchor | None:
         """The anchor of exactly this size, read from the chain's events."""
         ...

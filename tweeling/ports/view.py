@@ -8,6 +8,7 @@ from typing import Protocol
 from tweeling.domain.forecast import Forecast
 from tweeling.domain.now import EventNow, NodeNow, PartNow, ThingNow
 from tweeling.domain.region import Region
+from tweeling.domain.vitals import Vitals
 
 
 class TwinView(Protocol):
@@ -47,6 +48,10 @@ class TwinView(Protocol):
 
     def counts(self) -> dict[str, int]:
         """Totals: readings_in, readings_stored, movements, quarantined, events_captured, events_anchored, and so on."""
+        ...
+
+    def vitals(self) -> Vitals:
+        """What goes through, what waits, what is missing and what is left."""
         ...
 
     def changes(self) -> AsyncIterator[int]:

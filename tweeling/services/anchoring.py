@@ -21,6 +21,7 @@ from tweeling.ports.logstore import LogStore
 log = logging.getLogger("tweeling.anchoring")
 
 _IDLE_S = 5.0
+_FEW_ANCHORS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Anchoring:
         self._batching = batching or Batching()
         self._wake = threading.Event()
         self._trouble = ""
+        self.left: int | None = None
+        """How many more anchors the ledger's account could pay, when that was last asked; None where nobody knows."""
 
     def step(self) -> Anchor | None:
         """Anchor what is due; return the new anchor, None when nothing is.
@@ -61,12 +64,15 @@ class Anchoring:
         head = self._ledger.head()
         self._check_ours(head)
         self._reconcile(head)
+        if self.left is None or self.left < _FEW_ANCHORS:
+            self.left = self._ledger.affords()
         checkpoint = self._store.checkpoint()
         if checkpoint is None or not self._due(checkpoint, head):
             return None
         proof = merkle.consistency_proof(head.size, checkpoint.size, self._store.nodes)
         anchor = self._ledger.anchor(checkpoint.size, checkpoint.root, proof)
         self._store.save_anchor(anchor)
+        self.left = self._ledger.affords()
         log.info("anchoring.anchored", extra={"size": anchor.size, "block": anchor.block})
         return anchor
 
@@ -106,7 +112,11 @@ class Anchoring:
         waiting = size - (anchor.size if anchor else 0)
         held = f"anchored to size {anchor.size} in block {anchor.block}" if anchor else "nothing anchored yet"
         text = f"{held}, {max(waiting, 0)} pending"
-        return PartNow("anchoring", not self._trouble, f"{self._trouble}; {text}" if self._trouble else text)
+        poor = self.left is not None and self.left < _FEW_ANCHORS
+        if poor:
+            text += f", and the account can pay {self.left} more anchors"
+        ok = not self._trouble and not poor
+        return PartNow("anchoring", ok, f"{self._trouble}; {text}" if self._trouble else text)
 
     def _check_ours(self, head: Head) -> None:
         if head.size == 0:

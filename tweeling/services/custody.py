@@ -260,6 +260,12 @@ class Custody:
         anchor = self._store.anchor()
         return {"events": self._store.size(), "anchored": anchor.size if anchor else 0}
 
+    def anchored_ms(self) -> int | None:
+        """When the newest checkpoint that the chain holds was signed; None before the first."""
+        anchor = self._store.anchor()
+        signed = self._store.checkpoint(anchor.size) if anchor else None
+        return signed.time_ms if signed else None
+
     def health(self) -> PartNow:
         """How the log is."""
         try:

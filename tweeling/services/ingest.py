@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tweeling.domain.now import NodeNow
+from tweeling.domain.vitals import Gaps, Ingested
 from tweeling.errors import InvariantError
 from tweeling.ports.clock import Clock
 from tweeling.ports.inbox import Answer, Message, Outcome
 from tweeling.ports.journal import Batch, Journal, NodeEpoch, Settled
 from tweeling.services.overload import Governor, Limits
+from tweeling.services.rates import Spread
 from tweeling.wire.ack import Ack, State
 from tweeling.wire.columnar import Decoder
 from tweeling.wire.parcel import Arrival, Head, Parcel, Suspect
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 _MAX_RANGES = 1000  # in one ack; what does not fit is only asked or told again later
 _MAX_WAIT_S = 60.0
 _MAX_WATCHED = 10_000  # epochs with a gap; a node that goes on sending is watched anew
+_COMMIT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_COMMIT_MESSAGES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _REFUSED_BEFORE = "refused before; the hub's quarantine says why"
 
 
@@ -47,6 +51,7 @@ class _Watch:
 
     since: float
     wait: float
+    began: float  # when the oldest of them was seen first
     low: int = 1
     gaps: SeqSet = field(default_factory=SeqSet)
 
@@ -71,6 +76,8 @@ class Ingest:
         self._watched: dict[NodeEpoch, _Watch] = {}
         self._present: dict[tuple[str, str], NodeNow] = {}
         self._presence_lock = threading.Lock()
+        self._commit_s = Spread(_COMMIT_S)
+        self._commit_messages = Spread(_COMMIT_MESSAGES)
 
     def handle(self, messages: Sequence[Message], *, load: float = 0.0) -> Outcome:
         """See `Inbox`."""
@@ -82,7 +89,10 @@ class Ingest:
         if parcel.arrivals or parcel.suspects:
             now_ms = self._clock.now_ms()
             try:
+                began = self._monotonic()
                 batch = self._journal.commit(parcel, recorded_ms=now_ms)
+                self._commit_s.add(self._monotonic() - began)
+                self._commit_messages.add(len(parcel.arrivals) + len(parcel.suspects))
             except InvariantError:  # for the content of one; which one shows when each comes alone
                 batch, parcel = self._one_by_one(parcel, now_ms)
         return Outcome(batch, self._answers(parcel.arrivals, load), self._note(parcel.states), parcel.suspects)
@@ -95,6 +105,15 @@ class Ingest:
                 grant = self._governor.grant(f"{node.hub}/{node.node}", now=self._monotonic())
                 answers.append(Answer(_ack_topic(node), Ack(epoch=node.epoch, want=want, **grant._asdict())))
         return tuple(answers)
+
+    def ingested(self) -> Ingested:
+        """What is missing for longer than reordering explains, and how commits went; for any thread."""
+        now = self._monotonic()
+        watched = [watch for watch in list(self._watched.values()) if watch.gaps]
+        old = [watch for watch in watched if now - watch.began >= self._settings.gap_s]
+        oldest = max((now - watch.began for watch in old), default=0.0)
+        gaps = Gaps(sum(len(watch.gaps) for watch in old), len(old), oldest)
+        return Ingested(gaps, self._commit_s.seen(), self._commit_messages.seen())
 
     def nodes(self) -> tuple[NodeNow, ...]:
         """The presence of every node that told it since start, by hub and name."""
@@ -140,7 +159,7 @@ class Ingest:
         answers = []
         for node, envelopes in came.items():
             settled = self._journal.settled(node)
-            watch = self._watched.setdefault(node, _Watch(self._monotonic(), self._settings.gap_s))
+            watch = self._watched.setdefault(node, _Watch(now, self._settings.gap_s, now))
             if len(self._watched) > _MAX_WATCHED:
                 del self._watched[next(iter(self._watched))]  # the oldest, never the one that just came
             watch.low = max(watch.low, *(each.low for each in envelopes))
@@ -172,6 +191,8 @@ class Ingest:
             watch.gaps = watch.gaps or gaps
             return ()
         want = gaps & watch.gaps
+        if not want:
+            watch.began = now
         watch.gaps, watch.since = gaps, now
         if want:  # a node that does not answer is asked less and less
             watch.wait = min(2 * watch.wait, _MAX_WAIT_S)

@@ -53,6 +53,7 @@ class Status:
         custody: Custody,
         anchoring: Anchoring | None,
         forecaster: Forecaster,
+        disk: Callable[[], PartNow],
         keeper: Keeper | None = None,
     ) -> None:
         self._subscriber = subscriber
@@ -64,12 +65,13 @@ class Status:
         self._anchoring = anchoring
         self._forecaster = forecaster
         self._keeper = keeper
+        self._disk = disk
         self._loaded: int | None = None
         names = ("readings_in", "readings_stored", "movements", "quarantined", "refused")
         self._last = dict.fromkeys((*names, "events_captured", "events_anchored"), 0)
 
     def health(self) -> Sequence[PartNow]:
-        """Every part: broker, ingest, store, log, ledger, forecast."""
+        """Every part: broker, ingest, store, log, ledger, forecast, disk."""
         line = self._subscriber()
         return (
             PartNow("broker", line.connected, "connected" if line.connected else line.error),
@@ -78,6 +80,7 @@ class Status:
             _asked("custody", self._custody.health),
             _asked("ledger", self._ledger),
             self._forecaster.health(),
+            _asked("disk", self._disk),
         )
 
     def counts(self) -> dict[str, int]:

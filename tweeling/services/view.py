@@ -8,6 +8,7 @@ from tweeling.domain.forecast import Forecast
 from tweeling.domain.now import EventNow, NodeNow, PartNow, ThingNow
 from tweeling.domain.region import Region
 from tweeling.domain.telemetry import FILLING_LEVEL, Series
+from tweeling.domain.vitals import Vitals
 from tweeling.ports.clock import Clock
 from tweeling.ports.timeseries import Aggregate, TimeSeriesStore
 from tweeling.services.forecasting import Forecaster
@@ -28,6 +29,7 @@ class HubView:
         events: Callable[[int], Sequence[EventNow]],
         health: Callable[[], Sequence[PartNow]],
         counts: Callable[[], dict[str, int]],
+        vitals: Callable[[], Vitals],
     ) -> None:
         self._twin = twin
         self._store = store
@@ -36,6 +38,7 @@ class HubView:
         self._events = events
         self._health = health
         self._counts = counts
+        self._vitals = vitals
 
     def now_ms(self) -> int:
         """The twin's time."""
@@ -81,6 +84,10 @@ class HubView:
     def counts(self) -> dict[str, int]:
         """Totals."""
         return self._counts()
+
+    def vitals(self) -> Vitals:
+        """What goes through, what waits, what is missing and what is left."""
+        return self._vitals()
 
     def changes(self) -> AsyncIterator[int]:
         """Yield a growing revision each time something a screen shows has changed."""

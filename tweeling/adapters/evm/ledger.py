@@ -23,6 +23,7 @@ from tweeling.errors import ConfigError, InvariantError, UnavailableError
 
 log = logging.getLogger(__name__)
 
+_ANCHOR_GAS: Final = 75_000  # more than any we have measured, see docs/contracts.md
 _EMPTY: Final = Head(0, hashlib.sha256(b"").digest())  # RFC 9162: the tree without entries
 
 
@@ -114,6 +115,13 @@ class EvmLedger:
                 return done
             raise
         return self._anchor(size, root, receipt)
+
+    def affords(self) -> int | None:
+        """How many more anchors the account can pay at the price of now; None where gas is free."""
+        with self._answers():
+            price = self._chain.web3.eth.gas_price
+            balance = self._chain.web3.eth.get_balance(self._wallet.address)
+        return balance // (price * _ANCHOR_GAS) if price else None
 
     def find(self, size: int) -> Anchor | None:
         """The anchor of exactly this size, read from the chain's events."""

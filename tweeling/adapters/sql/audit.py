@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 
 from tweeling.adapters.journal_audit import damage, seen
-from tweeling.adapters.sql.engine import migrations
+from tweeling.adapters.sql import postgres
+from tweeling.adapters.sql.engine import in_our_words, migrations
 from tweeling.adapters.sql.tables import ANCHOR, APPLIED, CHECKPOINT, ENTRY, EVENT, FACT, LOT, MOVEMENT, NODE
+from tweeling.domain.correction import KEY as CORRECTION
 from tweeling.errors import ConfigError, UnavailableError, VerificationError
 from tweeling.ports.audit import EntryRow, HeadRow, LotRow, MovementRow, NodeRow
 
@@ -54,6 +57,11 @@ class SqlRecordsAudit:
         query = sa.select(*_MOVEMENTS).order_by(*names, MOVEMENT.c.seq, MOVEMENT.c.idx)
         return map(MovementRow._make, self._rows(query))
 
+    def corrections(self) -> Collection[str]:
+        """See `RecordsAudit`."""
+        query = sa.select(FACT.c.key).where(FACT.c.key.startswith(CORRECTION))
+        return {str(key).removeprefix(CORRECTION) for (key,) in self._rows(query)}
+
     def entries(self) -> Iterator[EntryRow]:
         """See `RecordsAudit`."""
         kept = (EVENT.c.jcs, EVENT.c.body, EVENT.c.disclosures)
@@ -83,6 +91,13 @@ class SqlRecordsAudit:
         """See `RecordsAudit`."""
         return map(LotRow._make, self._rows(sa.select(LOT.c.lot, LOT.c.idx, LOT.c.leaf).order_by(LOT.c.lot)))
 
+    def rows(self, table: sa.Table, *, at_once: int) -> Iterator[list[dict[str, Any]]]:
+        """Every row of a table, some at once."""
+        names = table.columns.keys()
+        whole = (dict(zip(names, row, strict=True)) for row in self._rows(sa.select(table)))
+        while part := list(islice(whole, at_once)):
+            yield part
+
     def _rows(self, query: sa.Executable) -> Iterator[tuple[Any, ...]]:
         with _translated():
             streamed = self._connection.execution_options(stream_results=True, yield_per=_AT_ONCE)
@@ -108,7 +123,7 @@ def open_records_audit(url: str) -> Iterator[SqlRecordsAudit]:
 
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
-        return sa.create_engine(url, isolation_level="REPEATABLE READ", execution_options={"postgresql_readonly": True})
+        return postgres.reader(url)
     path = Path(url.database or "")
     if not path.is_file():
         raise UnavailableError(f"records: no such file: {path}")
@@ -126,8 +141,8 @@ def _engine(url: sa.URL) -> sa.Engine:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (sa_exc.DatabaseError, sa_exc.InterfaceError, sa_exc.TimeoutError) as exc:
+    except (sa_exc.DBAPIError, sa_exc.TimeoutError, OSError) as exc:
         cause = getattr(exc, "orig", None) or exc
         if isinstance(cause, sqlite3.Error) and seen(cause):
             raise VerificationError(f"cannot be read any more: {cause}", field="records") from exc
-        raise UnavailableError(f"records: {type(cause).__name__}: {cause}") from exc
+        raise in_our_words(exc) from exc

@@ -13,9 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from tweeling.errors import ConfigError, RejectedError, UnavailableError
+from tweeling.adapters.sql import postgres
+from tweeling.errors import ConfigError, InvariantError, RejectedError, TweelingError, UnavailableError
 
 _BUSY_S = 5
+_REMEDY = "Write sqlite:////path/records.db or postgresql+pg8000://user:password@host/database"
 _POSTGRES = (
     (re.compile(r"\bBLOB\b"), "BYTEA"),
     (re.compile(r"\bINTEGER\b"), "BIGINT"),
@@ -26,9 +28,9 @@ _POSTGRES = (
 class Records:
     """An open record store: `read()` sees one moment, `write()` commits durably or leaves nothing."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._reader = engine
-        self._writer = engine.execution_options(write=True)
+    def __init__(self, reader: sa.Engine, writer: sa.Engine) -> None:
+        self._reader = reader
+        self._writer = writer
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -45,28 +47,33 @@ class Records:
     def close(self) -> None:
         """Let go of every connection."""
         self._reader.dispose()
+        self._writer.dispose()
 
 
 def open_records(url: str) -> Records:
     """Open (and where needed create or migrate) the store of a SQLAlchemy URL such as `sqlite:////var/lib/x/records.db`.
 
-    Raises ConfigError for a URL that cannot be, UnavailableError while the database does not answer.
+    Raises ConfigError for a URL that cannot be, a server that does not let us in, or a database that another hub has;
+    UnavailableError while the database does not answer.
     """
     try:
         parsed = sa.make_url(url)
-    except sa_exc.ArgumentError as exc:
-        raise ConfigError(
-            "not a database URL", field="records", remedy="sqlite:////path/records.db or postgresql+psycopg://…"
-        ) from exc
-    try:
-        engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else sa.create_engine(parsed)
-    except (sa_exc.NoSuchModuleError, ModuleNotFoundError) as exc:
-        raise ConfigError(
-            f"no driver for {parsed.drivername}", field="records", remedy="sqlite or postgresql+psycopg"
-        ) from exc
-    records = Records(engine)
+        is_file = parsed.get_backend_name() == "sqlite"
+    except (sa_exc.ArgumentError, ValueError):
+        # Not even its cause may be told: the text may hold a password.
+        raise ConfigError("not a database URL", field="records", remedy=_REMEDY) from None
+    if is_file:
+        engine = _sqlite(parsed)
+        records = Records(engine, engine.execution_options(write=True))
+    else:
+        records = Records(postgres.reader(parsed), postgres.writer(parsed))
     try:
         _migrate(records)
+    except postgres.HeldError as exc:
+        records.close()
+        raise ConfigError(
+            "another hub writes to this database", field="records", remedy="Stop it first, or name another database"
+        ) from exc
     except BaseException:
         records.close()
         raise
@@ -124,7 +131,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 
 def _migrate(records: Records) -> None:
     steps = migrations()
-    with records.write() as connection:
+    with _let_in(), records.write() as connection:
         backend = connection.dialect.name
         table = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, name TEXT NOT NULL)"
         connection.exec_driver_sql(statements(table, backend)[0])
@@ -146,11 +153,32 @@ def _migrate(records: Records) -> None:
 
 
 @contextmanager
+def _let_in() -> Iterator[None]:
+    """Tell the operator, at the start, what no waiting mends."""
+    try:
+        yield
+    except UnavailableError as exc:
+        cause = getattr(exc.__cause__, "orig", None)
+        if cause is not None and postgres.is_wrong(cause):
+            raise ConfigError(postgres.text(cause), field="records", remedy="Mend the URL, or the rights") from exc
+        raise
+
+
+@contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
-    except sa_exc.IntegrityError as exc:
-        raise RejectedError(f"records: {exc.orig}") from exc
-    except (sa_exc.DatabaseError, sa_exc.InterfaceError, sa_exc.TimeoutError) as exc:
-        cause = getattr(exc, "orig", None) or exc
-        raise UnavailableError(f"records: {type(cause).__name__}: {cause}") from exc
+    except (sa_exc.DBAPIError, sa_exc.TimeoutError, OSError) as exc:
+        raise in_our_words(exc) from exc
+
+
+def in_our_words(exc: Exception) -> TweelingError:
+    """What a database's error means to whoever asked."""
+    cause = getattr(exc, "orig", None) or exc
+    said = f"records: {postgres.text(cause)}"
+    code = postgres.code(cause)
+    if isinstance(exc, sa_exc.IntegrityError) or code.startswith("23"):
+        return RejectedError(said)
+    if code.startswith("22"):  # a value that this database cannot hold
+        return InvariantError(said)
+    return UnavailableError(said)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
+from tweeling.adapters.sql import bulk
 from tweeling.adapters.sql.engine import Records
 from tweeling.adapters.sql.tables import APPLIED, FACT, MOVEMENT, REGION
 from tweeling.domain.region import Region
@@ -14,11 +15,7 @@ from tweeling.domain.telemetry import Direction, Identity, Movement
 from tweeling.ports.facts import Balance
 
 _EMPTY = Region(hubs=(), zones=(), materials=(), tenants=(), flows=())
-_COLUMNS = tuple(column.name for column in MOVEMENT.columns)
-_INSERT = sa.text(
-    f"INSERT INTO movement ({', '.join(_COLUMNS)}) VALUES (:{', :'.join(_COLUMNS)})"  # noqa: S608  (our own names)
-    " ON CONFLICT (hub, node, epoch, seq, idx) DO NOTHING"
-)
+_IDENTITY = ("hub", "node", "epoch", "seq", "idx")
 
 
 class SqlFacts:
@@ -47,7 +44,7 @@ class SqlFacts:
             if movements:
                 newest = connection.execute(sa.select(sa.func.max(MOVEMENT.c.number))).scalar() or 0
                 rows = [_row(number, row) for number, row in enumerate(movements, start=newest + 1)]
-                connection.execute(_INSERT, rows)
+                bulk.insert(connection, MOVEMENT, rows, unless=_IDENTITY)
             connection.execute(sa.delete(APPLIED).where(APPLIED.c.source == source))
             connection.execute(sa.insert(APPLIED).values(source=source, through=through))
 
@@ -78,6 +75,13 @@ class SqlFacts:
         """Movements in the order they were applied, behind row number `after`."""
         query = sa.select(MOVEMENT).where(MOVEMENT.c.number > after).order_by(MOVEMENT.c.number)
         return self._movements(query, limit=limit, hub=hub)
+
+    def last_movements(self, *, limit: int = 20, before: int | None = None) -> Sequence[tuple[int, Movement]]:
+        """Movements with their row numbers, the last applied first."""
+        query = sa.select(MOVEMENT).order_by(MOVEMENT.c.number.desc())
+        if before is not None:
+            query = query.where(MOVEMENT.c.number < before)
+        return self._movements(query, limit=limit, hub=None)
 
     def newest_movements(self, *, limit: int = 20, hub: str | None = None) -> Sequence[Movement]:
         """The latest movements by their own time, newest first."""

@@ -9,6 +9,7 @@ from typing import Any
 import cbor2
 import sqlalchemy as sa
 
+from tweeling.adapters.sql import bulk
 from tweeling.adapters.sql.engine import Records
 from tweeling.adapters.sql.tables import ANCHOR, CHECKPOINT, ENTRY, EVENT, LOT, NODE
 from tweeling.domain.log import Anchor, Checkpoint, Disclosure, LotLink, Sequenced
@@ -43,30 +44,24 @@ class SqlLogStore:
             size = connection.execute(_SIZE).scalar_one()
             if size != expected_size:
                 raise RejectedError(f"the log has {size} entries, not {expected_size}: another writer was first")
-            connection.execute(sa.insert(ENTRY), [_entry_row(at, new) for at, new in enumerate(entries, expected_size)])
-            connection.execute(sa.insert(EVENT), [_event_row(at, new) for at, new in enumerate(entries, expected_size)])
-            connection.execute(
-                sa.insert(NODE),
+            bulk.insert(connection, ENTRY, [_entry_row(at, new) for at, new in enumerate(entries, expected_size)])
+            bulk.insert(connection, EVENT, [_event_row(at, new) for at, new in enumerate(entries, expected_size)])
+            bulk.insert(
+                connection,
+                NODE,
                 [{"level": level, "idx": index, "hash": value} for (level, index), value in nodes.items()],
             )
-            if newest:
-                connection.execute(
-                    sa.delete(LOT).where(LOT.c.lot == sa.bindparam("gone")), [{"gone": lot} for lot in newest]
-                )
-                connection.execute(sa.insert(LOT), [_lot_row(link) for link in newest.values()])
+            names = list(newest)
+            for start in range(0, len(names), _CHUNK):
+                connection.execute(sa.delete(LOT).where(LOT.c.lot.in_(names[start : start + _CHUNK])))
+            bulk.insert(connection, LOT, [_lot_row(link) for link in newest.values()])
 
     def nodes(self, keys: Sequence[tuple[int, int]]) -> Sequence[bytes]:
         """Hashes of complete subtrees by (level, index), in the order asked."""
         found: dict[tuple[int, int], bytes] = {}
         with self._records.read() as connection:
             for start in range(0, len(keys), _CHUNK):
-                part = keys[start : start + _CHUNK]
-                values = {
-                    name: number
-                    for at, key in enumerate(part)
-                    for name, number in zip((f"l{at}", f"i{at}"), key, strict=True)
-                }
-                for level, index, value in connection.execute(_nodes_query(len(part)), values):
+                for level, index, value in connection.execute(*_nodes_query(connection, keys[start : start + _CHUNK])):
                     found[level, index] = bytes(value)
         try:
             return [found[key] for key in keys]
@@ -182,9 +177,25 @@ class SqlLogStore:
         )
 
 
+def _nodes_query(connection: sa.Connection, keys: Sequence[tuple[int, int]]) -> tuple[sa.TextClause, dict[str, Any]]:
+    """A join against the keys asked, which both databases answer by one index lookup a key."""
+    levels, places = [level for level, _ in keys], [index for _, index in keys]
+    if connection.dialect.name != "sqlite":
+        return _NODES_OF_ARRAYS, {"levels": levels, "places": places}
+    numbered = {f"l{at}": level for at, level in enumerate(levels)} | {
+        f"i{at}": index for at, index in enumerate(places)
+    }
+    return _nodes_of_values(len(keys)), numbered
+
+
+_NODES_OF_ARRAYS = sa.text(
+    "SELECT n.level, n.idx, n.hash FROM unnest(CAST(:levels AS BIGINT[]), CAST(:places AS BIGINT[])) AS k (level, idx)"
+    " JOIN node n ON n.level = k.level AND n.idx = k.idx"
+)
+
+
 @cache
-def _nodes_query(count: int) -> sa.TextClause:
-    # A join against VALUES is answered by one index lookup a key, in SQLite as in PostgreSQL; both name its columns so.
+def _nodes_of_values(count: int) -> sa.TextClause:
     keys = ", ".join(f"(:l{at}, :i{at})" for at in range(count))
     return sa.text(  # only names of parameters are put together here
         f"SELECT n.level, n.idx, n.hash FROM (VALUES {keys}) AS k"  # noqa: S608  # likewise

@@ -48,6 +48,27 @@ def ingest(
 
 
 @app.command()
+def query(
+    store: Annotated[
+        Literal["duckdb", "victoriametrics", "memory"], typer.Option(help="Which time-series store answers.")
+    ] = "duckdb",
+    points: Annotated[int, typer.Option(min=10_000, help="How many it holds.")] = 6_800_000,
+    repeats: Annotated[int, typer.Option(min=2, help="Of each question.")] = 100,
+    run_seconds: Annotated[
+        float, typer.Option("--seconds", min=0, help="At 5,000 messages a second into a hub; 0 leaves it out.")
+    ] = 30,
+    appended: Annotated[int, typer.Option(min=5_000, help="Points that are added to those it holds.")] = 1_000_000,
+    as_json: AsJson = False,
+) -> None:
+    """How soon a store answers, from how many bytes, and how soon after its publishing a reading can be asked for."""
+    from tweeling.cli.bench.query import Options, run
+    from tweeling.cli.bench.report import Report
+
+    options = Options(store=store, points=points, repeats=repeats, seconds=run_seconds, appended=appended)
+    raise typer.Exit(run(options, Report(_out, as_json=as_json)))
+
+
+@app.command()
 def edge(
     run_seconds: Annotated[float, typer.Option("--seconds", min=1, help="Of each measurement.")] = 5,
     writers: Annotated[int, typer.Option(min=1, max=64, help="Threads that put single readings.")] = 8,

@@ -21,14 +21,18 @@ class Row(NamedTuple):
     ok: bool | None = None
 
 
-def at_least(metric: str, value: float, unit: str, goal: float | None, *, limit: float | None = None) -> Row:
+def at_least(
+    metric: str, value: float, unit: str, goal: float | None, *, limit: float | None = None, bench: str = "ingest"
+) -> Row:
     """A figure that should be high."""
-    return Row("ingest", metric, _short(value), unit, _short(limit), goal, None if goal is None else value >= goal)
+    return Row(bench, metric, _short(value), unit, _short(limit), goal, None if goal is None else value >= goal)
 
 
-def at_most(metric: str, value: float, unit: str, goal: float | None, *, limit: float | None = None) -> Row:
+def at_most(
+    metric: str, value: float, unit: str, goal: float | None, *, limit: float | None = None, bench: str = "ingest"
+) -> Row:
     """A figure that should be low."""
-    return Row("ingest", metric, _short(value), unit, _short(limit), goal, None if goal is None else value <= goal)
+    return Row(bench, metric, _short(value), unit, _short(limit), goal, None if goal is None else value <= goal)
 
 
 class Report:

@@ -25,12 +25,17 @@ _CREDENTIALS = json.dumps({"username": "", "password": ""})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is measured. nodes: publishers, each with a hub of its own. shards: worker processes, 0 for none."""
+    """What is measured. nodes: publishers, each with a hub of its own. shards: worker processes, 0 for none.
+
+    store: the kind of time-series store behind the hub; store_url: where it answers, if it is a server.
+    """
 
     broker: BrokerName
     protocol: str
     nodes: int
     shards: int = 0
+    store: str = "duckdb"
+    store_url: str = ""
 
 
 class Rig:
@@ -65,7 +70,11 @@ class Rig:
             names = [f"{hub}/{node}" for hub, node in self.names]
             ingest["shards"] = [names[i :: self._plan.shards] for i in range(self._plan.shards)]
         broker = {"port": self.port, "credentials": str(self._hub), "protocol": self._plan.protocol}
-        secretfile.write(place / "tweeling.toml", toml({"broker": broker, "ingest": ingest}, "Of a benchmark."))
+        store: dict[str, object] = {"kind": self._plan.store}
+        if self._plan.store_url:
+            store["url"] = self._plan.store_url
+        tables: dict[str, dict[str, object]] = {"broker": broker, "ingest": ingest, "store": store}
+        secretfile.write(place / "tweeling.toml", toml(tables, "Of a benchmark."))
         argv = [sys.executable, "-m", "tweeling", "bench-part", what, str(place), *(["--profile"] if profile else [])]
         child = self._children.start(what, argv, ready=(place / READY).exists)
         report: dict[str, Any] = {}
@@ -100,6 +109,25 @@ class Rig:
         code = child.process.wait(60)
         if code:
             raise UnavailableError(f"{child.name} ended with {code}: {child.tail()}")
+
+
+def victoria_metrics(children: Supervisor, folder: Path) -> str:
+    """Start a VictoriaMetrics that keeps its data in a folder; return where it answers."""
+    program = shutil.which("victoria-metrics")
+    if program is None:
+        raise ConfigError(
+            "victoria-metrics is not installed", field="--store", remedy="apt-get install victoria-metrics"
+        )
+    port = free_port()
+    options = ("retentionPeriod=100y", "dedup.minScrapeInterval=1ms", "search.latencyOffset=0s")
+    argv = [
+        program,
+        f"-storageDataPath={folder}",
+        f"-httpListenAddr=127.0.0.1:{port}",
+        *(f"-{each}" for each in options),
+    ]
+    children.start("victoria-metrics", argv, ready=lambda: listening(port))
+    return f"http://127.0.0.1:{port}"
 
 
 def _mosquitto() -> str:

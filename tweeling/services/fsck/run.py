@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tweeling.ports.audit import Installation, RecordsAudit
+from tweeling.services.fsck.corrections import audit_corrections
 from tweeling.services.fsck.custody import audit_custody
 from tweeling.services.fsck.facts import JOURNAL, audit_facts
 from tweeling.services.fsck.journal import JournalChecks
@@ -32,6 +33,7 @@ def audit(installation: Installation, trusted: TrustedLog | None) -> list[Check]
         facts = audit_facts(journal, records, last=checks.last, names=checks.names)
         done += [facts, _points(installation, comparison, checks, records, source)]
         _check_trimmed(installation, facts, done[-1], source, checks.trimmed)
+        done.append(audit_corrections(records))
         # (4) the custody log against itself
         done += audit_custody(records, trusted)
     return done
