@@ -18,12 +18,14 @@ from tweeling.api import (
     problems,
     quarantine_routes,
     twin_routes,
+    upkeep_routes,
 )
 from tweeling.api.auth import Auth
 from tweeling.api.guard import LOOPBACK, BodyLimit, Guard, Headers
 from tweeling.api.problems import Problem
 from tweeling.api.screens import mount_screens
 from tweeling.ports.audit import PointsAudit
+from tweeling.ports.backup import PointsCopy
 from tweeling.ports.custody_api import CustodyApi
 from tweeling.ports.view import TwinView
 from tweeling.services.quarantine import Quarantine
@@ -36,12 +38,13 @@ def create_app(
     *,
     points: PointsAudit | None = None,
     quarantine: Quarantine | None = None,
+    copy: PointsCopy | None = None,
     hosts: Collection[str] = LOOPBACK,
     screens: bool = True,
 ) -> FastAPI:
     """Build the whole app.
 
-    points: what an auditor may ask about. quarantine: what may be seen and replayed.
+    points: what an auditor may ask about. quarantine: what may be seen and replayed. copy: of the points, for a backup.
     hosts: names under which browsers and machines may call it, without port.
     """
     # FastAPI's own documentation pages load their scripts from a CDN, and its telemetry is no part of our promise.
@@ -63,6 +66,8 @@ def create_app(
         app.include_router(audit_routes.router(points))
     if quarantine is not None:
         app.include_router(quarantine_routes.router(quarantine))
+    if copy is not None:
+        app.include_router(upkeep_routes.router(copy))
     # What screens are mounted at / never hears of a mistyped interface.
     app.add_api_route("/api/{rest:path}", _unknown, include_in_schema=False)
     if screens:

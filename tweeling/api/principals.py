@@ -12,7 +12,7 @@ class Role(StrEnum):
     OPERATOR = "operator"  # a person at the screens
     QUERY = "query"  # a machine that reads
     CAPTURE = "capture"  # a machine that brings custody events
-    MAINTAIN = "maintain"  # a machine that lets a hub do over what it could not do before; it reads nothing else
+    MAINTAIN = "maintain"  # a machine that has a hub do what its keeper asks; it reads nothing else
 
 
 class Principal(NamedTuple):

@@ -1,9 +1,11 @@
 """The one place that joins services to adapters: a hub from its settings."""
 
 from tweeling.bootstrap.audited import Audited, audited
+from tweeling.bootstrap.backup import make_backup
 from tweeling.bootstrap.hub import Hub, hub
 from tweeling.bootstrap.quarantine import is_running, quarantine_alone
 from tweeling.bootstrap.readings import Stores, Telemetry, clock_of, stores, telemetry
+from tweeling.bootstrap.restore import known, restore, verify_backup
 from tweeling.bootstrap.threads import Threads
 
 __all__ = [
@@ -16,7 +18,11 @@ __all__ = [
     "clock_of",
     "hub",
     "is_running",
+    "known",
+    "make_backup",
     "quarantine_alone",
+    "restore",
     "stores",
     "telemetry",
+    "verify_backup",
 ]

@@ -12,18 +12,22 @@ from typing import NamedTuple
 from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
+from tweeling.bootstrap.backup import RunningCopy
 from tweeling.bootstrap.quarantine import quarantine_of
 from tweeling.bootstrap.readings import clock_of, stores, telemetry
+from tweeling.bootstrap.restore import RESTORED
 from tweeling.bootstrap.threads import Threads
 from tweeling.config import Settings
 from tweeling.domain.partners import Partners
 from tweeling.errors import UnavailableError
+from tweeling.ports.backup import Copied, PointsCopy
 from tweeling.ports.ledger import Ledger
 from tweeling.ports.timeseries import TimeSeriesStore
 from tweeling.services import anchoring
 from tweeling.services.claims import Claims
 from tweeling.services.custody import Custody
 from tweeling.services.forecasting import Forecaster
+from tweeling.services.gate import Gate
 from tweeling.services.projection import Applied, Projector
 from tweeling.services.quarantine import Quarantine
 from tweeling.services.status import Status
@@ -41,6 +45,7 @@ class Hub(NamedTuple):
     custody: Custody
     points: TimeSeriesStore
     quarantine: Quarantine
+    copy: PointsCopy | None
 
 
 @contextmanager
@@ -53,18 +58,20 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
         log_store = SqlLogStore(records)
 
         twin = Twin(points, facts)
+        ledger = _ledger(settings, closing)
+        gate = Gate.open() if ledger is None else _gate(settings)
         custody = Custody(
             log_store,
             load_log_key(settings.custody.key_file, settings.custody.passphrase_file, origin=settings.custody.origin),
             clock=real,
             random=secrets.token_bytes,
             partners=_partners(settings),
+            gate=gate,
         )
-        ledger = _ledger(settings, closing)
         anchor = None
         if ledger is not None:
             batching = anchoring.Batching(max_age_ms=round(settings.ledger.max_age_s * 1000))
-            anchor = anchoring.Anchoring(log_store, ledger, clock=real, batching=batching)
+            anchor = anchoring.Anchoring(log_store, ledger, clock=real, batching=batching, gate=gate)
         _publish_trust(settings, custody, ledger)
         claims = Claims(facts, custody)
         forecaster = Forecaster(
@@ -113,7 +120,13 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             threads.start("anchoring", anchor.run, anchor.wake)
         road.line.start()
         closing.callback(road.line.close)
-        yield Hub(view, custody, points, quarantine_of(settings, road.journal, on_batch=road.projector.wake))
+        yield Hub(
+            view,
+            custody,
+            points,
+            quarantine_of(settings, road.journal, on_batch=road.projector.wake),
+            RunningCopy(points, settings.data, road.projector) if isinstance(points, Copied) else None,
+        )
         if threads.failed:
             raise UnavailableError(f"the hub stopped, because {threads.failed} failed; the log says why")
 
@@ -151,6 +164,12 @@ def _ledger(settings: Settings, closing: ExitStack) -> Ledger | None:
     )
     closing.callback(ledger.close)
     return ledger
+
+
+def _gate(settings: Settings) -> Gate:
+    """What lets the log grow, and forgets that it was restored once the ledger has agreed."""
+    restored = settings.data / RESTORED
+    return Gate(restored=restored.exists(), on_proven=lambda: restored.unlink(missing_ok=True))
 
 
 def _publish_trust(settings: Settings, custody: Custody, ledger: Ledger | None) -> None:

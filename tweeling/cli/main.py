@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from tweeling import __version__
 from tweeling.cli.bench import commands as bench
-from tweeling.cli.commands import quarantine, trust
+from tweeling.cli.commands import quarantine, trust, upkeep
 from tweeling.cli.commands.options import DATA, TRUST, AsJson, DataFolder, TrustStore, out
 from tweeling.cli.logs import log_to_stderr
 from tweeling.cli.signals import stop_on_signals
@@ -25,6 +25,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 app.add_typer(trust.app, name="trust")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(bench.app, name="bench")
+for upkept in (upkeep.backup, upkeep.restore):
+    app.command()(upkept)
 
 
 def _port(purpose: str) -> Any:

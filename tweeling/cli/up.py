@@ -23,7 +23,7 @@ def serve_hub(path: Path, stop: threading.Event) -> int:
     with bootstrap.hub(settings, stop) as hub:
         port = settings.http.port
         auth = Auth.load(settings.http.login, settings.http.tokens, cookie=f"tweeling_session_{port}")
-        app = create_app(hub.view, hub.custody, auth, points=hub.points, quarantine=hub.quarantine)
+        app = create_app(hub.view, hub.custody, auth, points=hub.points, quarantine=hub.quarantine, copy=hub.copy)
         with serve(app, settings.http.host, port):
             # Whoever may read this folder may open a browser that is logged in, for two minutes.
             code = auth.codes.issue(Principal(OPERATOR, Role.OPERATOR))

@@ -1,0 +1,82 @@
+"""SQLite databases copied while others write to them, and what a copy says of itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tweeling.errors import ConfigError, UnavailableError
+
+
+class JournalCopy(NamedTuple):
+    """A journal's schema, its id (empty in schema 1), its newest batch, and the newest one that is trimmed."""
+
+    schema: int
+    id: str
+    last: int
+    trimmed: int
+
+    @property
+    def source(self) -> str:
+        """The name under which stores keep how far they followed it."""
+        return f"journal:{self.id}" if self.id else "journal"
+
+
+class RecordsCopy(NamedTuple):
+    """A record store's schema, how far each source is applied, and how many entries the custody log has."""
+
+    schema: int
+    applied: dict[str, int]
+    log_size: int
+
+
+@contextmanager
+def moments(*paths: Path) -> Iterator[list[sqlite3.Connection]]:
+    """Look at databases, each as it is when this begins, the first one first; raises UnavailableError."""
+    with ExitStack() as closing_:
+        yield [closing_.enter_context(_moment(path)) for path in paths]
+
+
+def copy(db: sqlite3.Connection, target: Path) -> None:
+    """Write what a connection sees into a new file; raises UnavailableError."""
+    with _translated(target), closing(sqlite3.connect(target)) as out:
+        db.backup(out)
+
+
+def journal_copy(path: Path) -> JournalCopy:
+    """What a journal's file says of itself, whatever its schema."""
+    with _moment(path) as db, _translated(path):
+        (schema,) = db.execute("PRAGMA user_version").fetchone()
+        totals = dict(db.execute("SELECT name, value FROM total"))
+        ids = [] if schema < 2 else db.execute("SELECT value FROM meta WHERE name = 'id'").fetchall()
+        return JournalCopy(schema, ids[0][0] if ids else "", totals["batches"], totals["trimmed"])
+
+
+def records_copy(path: Path) -> RecordsCopy:
+    """What a record store's file says of itself, whatever its schema."""
+    with _moment(path) as db, _translated(path):
+        (schema,) = db.execute("SELECT max(version) FROM schema_version").fetchone()
+        (size,) = db.execute("SELECT count(*) FROM entry").fetchone()
+        return RecordsCopy(schema, dict(db.execute("SELECT source, through FROM applied")), size)
+
+
+@contextmanager
+def _moment(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.is_file():
+        raise ConfigError("no such file", source=str(path), remedy="Name the folder of a hub that has run")
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    with _translated(path), closing(sqlite3.connect(address, uri=True, isolation_level=None)) as db:
+        db.executescript("PRAGMA busy_timeout = 5000; BEGIN;")
+        db.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the moment from which all is seen
+        yield db
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise UnavailableError(f"{path}: {exc}") from exc

@@ -1,0 +1,62 @@
+"""Which files belong to a hub beside its databases: settings, secrets, partners, trust, the broker's users."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from tweeling.bootstrap.readings import journal_path, records_url
+from tweeling.config import Settings, paths
+from tweeling.domain.backup import place
+
+# Children's logs; a chain, which is a ledger and never set back; what gateways hold; what the broker holds for the hub,
+# and the nodes too; codes of the moment; what a restore set aside; and drafts.
+_OTHERS = re.compile(r"log|chain|edge|broker/jetstream|.*\.lock|secrets/login-code|set-aside-.*|(.*/)?\..*")
+
+
+class Belongings(NamedTuple):
+    """Files by their names in a backup; and what is not among them, and why."""
+
+    files: dict[str, Path]
+    left_out: list[str]
+
+
+def belongings(settings: Settings, folder: Path) -> Belongings:
+    """What a hub reads, in its installation's folder or elsewhere; logs, edges and what is made anew are not told."""
+    found = Belongings({}, [])
+    for path in _walk(folder, str(folder), _stores(settings), found.left_out):
+        found.files[place(str(path), str(folder))] = path
+    for path in paths(settings):
+        if path.is_file() and not path.is_relative_to(folder):
+            found.files[place(str(path), str(folder))] = path
+    return found
+
+
+def records_path(settings: Settings) -> Path | None:
+    """The record store's file, None for a server."""
+    url = sa.make_url(records_url(settings))
+    return Path(url.database or "").absolute() if url.get_backend_name() == "sqlite" else None
+
+
+def _stores(settings: Settings) -> tuple[str, ...]:
+    """How the whole paths begin of databases, which are copied by those who know them or are none of this hub's."""
+    usual = (journal_path(settings), settings.data / "points", settings.data / "records.db")
+    return tuple(str(path) for path in (*usual, records_path(settings) or usual[0]))
+
+
+def _walk(folder: Path, top: str, stores: tuple[str, ...], left_out: list[str]) -> Iterator[Path]:
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        name = os.path.relpath(entry.path, top)
+        if _OTHERS.fullmatch(name) or entry.path.startswith(stores):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), top, stores, left_out)
+        elif entry.is_file():
+            yield Path(entry.path)
+        else:
+            left_out.append(f"{name}: a link to a folder, or no file")
