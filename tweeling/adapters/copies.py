@@ -12,17 +12,16 @@ from tweeling.errors import ConfigError, UnavailableError
 
 
 class JournalCopy(NamedTuple):
-    """A journal's schema, its id (empty in schema 1), its newest batch, and the newest one that is trimmed."""
+    """A journal's schema, the name under which stores follow it, its newest batch, and the newest one that is trimmed.
+
+    renamed: the name under which they should, where they do not know it yet.
+    """
 
     schema: int
-    id: str
+    source: str
     last: int
     trimmed: int
-
-    @property
-    def source(self) -> str:
-        """The name under which stores keep how far they followed it."""
-        return f"journal:{self.id}" if self.id else "journal"
+    renamed: str = ""
 
 
 class RecordsCopy(NamedTuple):
@@ -51,8 +50,13 @@ def journal_copy(path: Path) -> JournalCopy:
     with _moment(path) as db, _translated(path):
         (schema,) = db.execute("PRAGMA user_version").fetchone()
         totals = dict(db.execute("SELECT name, value FROM total"))
-        ids = [] if schema < 2 else db.execute("SELECT value FROM meta WHERE name = 'id'").fetchall()
-        return JournalCopy(schema, ids[0][0] if ids else "", totals["batches"], totals["trimmed"])
+        source, renamed = "journal", ""
+        if schema >= 2:
+            meta = dict(db.execute("SELECT name, value FROM meta"))
+            source = f"journal:{meta['id']}"
+            if before := meta.get("source_before"):
+                source, renamed = before, source
+        return JournalCopy(schema, source, totals["batches"], totals["trimmed"], renamed)
 
 
 def records_copy(path: Path) -> RecordsCopy:

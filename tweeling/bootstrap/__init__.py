@@ -3,6 +3,7 @@
 from tweeling.bootstrap.audited import Audited, audited
 from tweeling.bootstrap.backup import make_backup
 from tweeling.bootstrap.hub import Hub, hub
+from tweeling.bootstrap.migration import migrate, migration
 from tweeling.bootstrap.quarantine import is_running, quarantine_alone
 from tweeling.bootstrap.readings import Stores, Telemetry, clock_of, stores, telemetry
 from tweeling.bootstrap.restore import known, restore, verify_backup
@@ -20,6 +21,8 @@ __all__ = [
     "is_running",
     "known",
     "make_backup",
+    "migrate",
+    "migration",
     "quarantine_alone",
     "restore",
     "stores",

@@ -25,7 +25,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 app.add_typer(trust.app, name="trust")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(bench.app, name="bench")
-for upkept in (upkeep.backup, upkeep.restore):
+for upkept in (upkeep.backup, upkeep.restore, upkeep.migrate):
     app.command()(upkept)
 
 

@@ -13,6 +13,7 @@ from tweeling.cli.client import HubClient
 from tweeling.cli.fsck import run_fsck
 from tweeling.cli.installation import MAINTAINER, Installation
 from tweeling.domain.backup import Manifest
+from tweeling.errors import ConfigError
 
 _NEXT = (
     "what was acknowledged after that moment is gone from this hub; `tweeling fsck` counts it as nodes come back",
@@ -53,6 +54,23 @@ def run_restore(file: Path, folder: Path, *, force: bool, as_json: bool, out: Co
         told.print("  its schema is an older one: run `tweeling migrate`, then `tweeling fsck`", markup=False)
         return 0
     return run_fsck(folder, as_json=as_json, out=out)
+
+
+def run_migrate(folder: Path, *, backup: Path | None, no_backup: bool, dry_run: bool, out: Console) -> None:
+    """Migrate an installation, and tell what was done."""
+    installation = Installation(folder)
+    settings = config.load(installation.config)
+    planned = [step.what for step in bootstrap.migration(settings)]
+    if not planned or dry_run:
+        for what in planned or ["nothing to migrate"]:
+            out.print(what, markup=False)
+        return
+    if (backup is None) != no_backup:
+        raise ConfigError(
+            "say where the hub is backed up before", field="--backup", remedy="Name a new file, or say --no-backup"
+        )
+    for what in bootstrap.migrate(settings, installation.config, backup=backup):
+        out.print(f"done  {what}", markup=False)
 
 
 def run_verify(file: Path, *, as_json: bool, out: Console) -> None:

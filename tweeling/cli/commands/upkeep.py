@@ -40,3 +40,17 @@ def restore(
         run_verify(file, as_json=as_json, out=out)
         return
     raise typer.Exit(run_restore(file, data, force=force, as_json=as_json, out=out))
+
+
+def migrate(
+    data: DataFolder = DATA,
+    backup: Annotated[
+        Path | None, typer.Option("--backup", metavar="FILE", help="Where the hub is backed up before.")
+    ] = None,
+    no_backup: Annotated[bool, typer.Option("--no-backup", help="There is a backup already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Bring what an earlier version kept to the schema of this one, while the hub is stopped."""
+    from tweeling.cli.upkeep import run_migrate
+
+    run_migrate(data, backup=backup, no_backup=no_backup, dry_run=dry_run, out=out)
