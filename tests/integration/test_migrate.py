@@ -132,7 +132,7 @@ bootstrap.migrate(settings, path, backup=None)
 """
 
 
-@pytest.mark.parametrize("at", [1, 3, 5, 6, 9, 15, 16, 17, 18, 19, 20, 22])
+@pytest.mark.parametrize("at", [2, 5, 10, 15, 16, 17])
 def test_a_migration_that_is_killed_at_any_step_is_done_by_the_next_one(folder: Path, at: int) -> None:
     command = [sys.executable, "-c", _KILLED, str(folder / "tweeling.toml"), str(at)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
