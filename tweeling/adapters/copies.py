@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -40,8 +41,9 @@ def moments(*paths: Path) -> Iterator[list[sqlite3.Connection]]:
 
 
 def copy(db: sqlite3.Connection, target: Path) -> None:
-    """Write what a connection sees into a new file; raises UnavailableError."""
+    """Write what a connection sees into a new file, which is not durable yet; raises UnavailableError."""
     with _translated(target), closing(sqlite3.connect(target)) as out:
+        out.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
         db.backup(out)
 
 
@@ -83,4 +85,5 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as exc:
-        raise UnavailableError(f"{path}: {exc}") from exc
+        free = shutil.disk_usage(path.parent).free
+        raise UnavailableError(f"{path}: {exc} ({free:,} bytes are free there)") from exc
