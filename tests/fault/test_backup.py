@@ -34,6 +34,7 @@ def tweeling(*arguments: object) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_backups_amid_a_flood_are_whole_though_the_journal_forgets_at_once(tmp_path: Path) -> None:
     hub = [sys.executable, TESTS / "support_rig_forgetful_hub.py"]
@@ -108,13 +109,13 @@ def sound(folder: Path) -> None:
 
 def test_a_backup_that_is_killed_leaves_no_half_file_under_its_name(hub: Path, tmp_path: Path) -> None:
     kills = 0
-    for at in (2, 4, 6, 8, 9, 10, 11, 12, 14):
+    for at in (2, 6, 8, 10, 11, 12):
         target = tmp_path / f"{at}.tar.zst"
         if killed(at, "backup", target, "--data", hub) == -9:
             kills += 1
         if target.exists():
             bootstrap.verify_backup(target)
-    assert kills >= 6
+    assert kills >= 4
     make(hub, tmp_path / "last.tar.zst")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     sound(hub)
@@ -124,7 +125,7 @@ def test_a_restore_that_is_killed_leaves_nothing_that_a_hub_would_start_on(hub: 
     backup = tmp_path / "hub.tar.zst"
     make(hub, backup)
     kills = 0
-    for at in range(1, 12):
+    for at in range(2, 12, 2):
         there = tmp_path / f"there-{at}"
         if killed(at, "restore", backup, "--data", there) == -9:
             kills += 1
@@ -132,7 +133,7 @@ def test_a_restore_that_is_killed_leaves_nothing_that_a_hub_would_start_on(hub: 
                 sound(there)
         bootstrap.restore(backup, there, force=True)
         sound(there)
-    assert kills >= 8
+    assert kills >= 4
 
 
 def test_a_restore_over_a_hub_that_is_killed_keeps_what_was_there(hub: Path, tmp_path: Path) -> None:
