@@ -94,23 +94,25 @@ def test_paths_of_the_old_folder_and_of_others_lead_into_the_restored_one(folder
     outside = tmp_path / "etc" / "log key.pem"
     outside.parent.mkdir()
     outside.write_text("a key")
+    (tmp_path / "etc" / "phrase").write_text("a phrase")
     (tmp_path / "data").mkdir()
     for name in ("journal.db", "points.duckdb", "records.db"):
         (folder / name).rename(tmp_path / "data" / name)
     (folder / "tweeling.toml").write_text(
         f'data = "{tmp_path}/data" # where it is\n[broker]\ncredentials = "{folder}/broker/credentials/hub.json"\n'
-        f"[custody]\nkey_file = '{outside}'\npartners = \"../absent.json\"\n"
+        f'[custody]\nkey_file = \'{outside}\'\npassphrase_file = "../etc/phrase"\npartners = "../absent.json"\n'
     )
     make(folder, tmp_path / "hub.tar.zst")
     there = tmp_path / "there"
     bootstrap.restore(tmp_path / "hub.tar.zst", there)
-    shutil.rmtree(folder)
-    shutil.rmtree(tmp_path / "data")
+    for gone in (folder, tmp_path / "data", tmp_path / "etc"):
+        shutil.rmtree(gone)
     settings = config.load(there / "tweeling.toml")
     assert settings.data.is_relative_to(there)
     assert settings.broker.credentials == there / "broker/credentials/hub.json"
     assert settings.custody.key_file.read_text() == "a key"
     assert settings.custody.key_file.is_relative_to(there)
+    assert settings.custody.passphrase_file.read_text() == "a phrase"
     assert "# where it is" in (there / "tweeling.toml").read_text()
     assert settings.custody.partners == there / "../absent.json"
     assert fsck(there)[0] == 0

@@ -23,7 +23,6 @@ from tweeling.adapters.evm import deploy, devchain, keyfile
 from tweeling.cli.client import HubClient
 from tweeling.cli.installation import MAINTAINER, Installation
 
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 

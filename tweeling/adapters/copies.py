@@ -1,4 +1,4 @@
-"""SQLite databases copied while others write to them, and what a copy says of itself."""
+"""SQLite databases copied while others write to them, and what the copy of a store says of itself."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+import duckdb
 
 from tweeling.errors import ConfigError, UnavailableError
 
@@ -67,6 +69,15 @@ def records_copy(path: Path) -> RecordsCopy:
         (schema,) = db.execute("SELECT max(version) FROM schema_version").fetchone()
         (size,) = db.execute("SELECT count(*) FROM entry").fetchone()
         return RecordsCopy(schema, dict(db.execute("SELECT source, through FROM applied")), size)
+
+
+def points_copy(path: Path) -> dict[str, int]:
+    """How far each source is applied in a copy of the points, whatever its layout."""
+    try:
+        with closing(duckdb.connect(path, read_only=True)) as db:
+            return dict(db.execute("SELECT source, through FROM applied").fetchall())
+    except duckdb.Error as exc:
+        raise UnavailableError(f"{path}: {str(exc).splitlines()[0]}") from exc
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""Folders held by one process, and made durable."""
+"""Folders held by one process, made durable, and filled without copying."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,14 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def link(source: str | Path, target: str | Path) -> None:
+    """Give a file that never changes a second name, or copy it where the disks differ; raises OSError."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def sync(folder: Path) -> None:

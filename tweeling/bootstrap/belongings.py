@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from tweeling.bootstrap.readings import journal_path, records_url
 from tweeling.config import Settings, paths
-from tweeling.domain.backup import place
 
 # Children's logs; a chain, which is a ledger and never set back; what gateways hold; what the broker holds for the hub,
 # and the nodes too; codes of the moment; what a restore set aside; and drafts.
@@ -20,21 +19,19 @@ _OTHERS = re.compile(r"log|chain|edge|broker/jetstream|.*\.lock|secrets/login-co
 
 
 class Belongings(NamedTuple):
-    """Files by their names in a backup; and what is not among them, and why."""
+    """Files; and what is not among them, and why."""
 
-    files: dict[str, Path]
+    files: list[Path]
     left_out: list[str]
 
 
 def belongings(settings: Settings, folder: Path) -> Belongings:
     """What a hub reads, in its installation's folder or elsewhere; logs, edges and what is made anew are not told."""
-    found = Belongings({}, [])
-    for path in _walk(folder, str(folder), _stores(settings), found.left_out):
-        found.files[place(str(path), str(folder))] = path
-    for path in paths(settings):
-        if path.is_file() and not path.is_relative_to(folder):
-            found.files[place(str(path), str(folder))] = path
-    return found
+    left_out: list[str] = []
+    files = list(_walk(folder, str(folder), _stores(settings), left_out))
+    named = {Path(os.path.abspath(path)) for path in paths(settings)}  # noqa: PTH100  # `..` goes, links stay
+    elsewhere = {path for path in named if path.is_file() and not path.is_relative_to(folder)}
+    return Belongings(files + sorted(elsewhere), left_out)
 
 
 def records_path(settings: Settings) -> Path | None:

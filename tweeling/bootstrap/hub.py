@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
-from tweeling.bootstrap.backup import RunningCopy
+from tweeling.bootstrap.copying import RunningCopy
 from tweeling.bootstrap.quarantine import quarantine_of
 from tweeling.bootstrap.readings import clock_of, stores, telemetry
 from tweeling.bootstrap.restore import RESTORED
