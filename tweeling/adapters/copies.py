@@ -1,11 +1,11 @@
-"""SQLite databases copied while others write to them, and what the copy of a store says of itself."""
+"""Databases copied while others write to them, and what a copy says of itself."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +47,23 @@ def copy(db: sqlite3.Connection, target: Path) -> None:
     with _translated(target), closing(sqlite3.connect(target)) as out:
         out.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
         db.backup(out)
+
+
+def copy_points(cursor: duckdb.DuckDBPyConnection, target: Path) -> None:
+    """Write what a cursor's transaction sees of its database into a new file; raises UnavailableError, and ends it."""
+    quoted = str(target).replace("'", "''")
+    try:
+        [(name,)] = cursor.execute("SELECT current_database()").fetchall()
+        cursor.execute(f"ATTACH '{quoted}' AS copied")
+        cursor.execute(f'COPY FROM DATABASE "{name}" TO copied')
+        cursor.commit()
+    except duckdb.Error as exc:  # of the copy: the database itself was only read
+        raise UnavailableError(f"{target}: {str(exc).splitlines()[0]}") from exc
+    finally:
+        with suppress(duckdb.Error):
+            cursor.rollback()
+        with suppress(duckdb.Error):
+            cursor.execute("DETACH copied")  # which writes the last of it
 
 
 def journal_copy(path: Path) -> JournalCopy:

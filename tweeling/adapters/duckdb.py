@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
+from tweeling.adapters import copies
 from tweeling.adapters.columns import concatenate, last_wins
 from tweeling.adapters.newest import Newest
 from tweeling.domain.points import Point, Points
@@ -181,26 +182,14 @@ class DuckDBStore:
 
     def copy_to(self, folder: Path) -> None:
         """See `Copied`; the copy is written anew, so it has no free room in it."""
-        target = folder / self._path.name
         with self._writing:
             self._write()
             with self._lock:
                 cursor = self._open().cursor()
             cursor.begin()
-            name, _ = cursor.execute("SELECT current_database(), max(through) FROM applied").fetchone() or ("", 0)
-        try:
-            quoted = str(target).replace("'", "''")
-            cursor.execute(f"ATTACH '{quoted}' AS copied")
-            cursor.execute(f'COPY FROM DATABASE "{name}" TO copied')
-            cursor.commit()
-        except duckdb.Error as exc:  # of the copy: the file itself was only read
-            raise UnavailableError(_explain(target, exc)) from exc
-        finally:
-            with suppress(duckdb.Error):
-                cursor.rollback()
-            with suppress(duckdb.Error):
-                cursor.execute("DETACH copied")  # which writes the last of it
-            cursor.close()
+            cursor.execute("SELECT max(through) FROM applied").fetchall()  # the moment that is copied
+        with closing(cursor):
+            copies.copy_points(cursor, folder / self._path.name)
 
     def close(self) -> None:
         """Let go of the file; what was applied stays."""
