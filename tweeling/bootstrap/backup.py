@@ -15,8 +15,8 @@ from tweeling.adapters import archive
 from tweeling.adapters.folders import locked, sync
 from tweeling.adapters.journal_audit import at_rest
 from tweeling.bootstrap.belongings import belongings, records_path
-from tweeling.bootstrap.copying import STAGING, copy_points_at_rest, copy_stores
 from tweeling.bootstrap.readings import journal_path
+from tweeling.bootstrap.snapshot import STAGING, copy_points_at_rest, copy_stores
 from tweeling.config import Settings
 from tweeling.domain.backup import Manifest, place
 from tweeling.errors import ConfigError, UnavailableError

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
-from tweeling.bootstrap.copying import RunningCopy
 from tweeling.bootstrap.quarantine import quarantine_of
 from tweeling.bootstrap.readings import clock_of, stores, telemetry
 from tweeling.bootstrap.restore import RESTORED
+from tweeling.bootstrap.snapshot import RunningCopy
 from tweeling.bootstrap.threads import Threads
 from tweeling.config import Settings
 from tweeling.domain.partners import Partners
