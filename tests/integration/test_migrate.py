@@ -174,3 +174,9 @@ def test_the_command_says_what_it_would_do_and_asks_where_the_backup_goes(folder
     assert done.stdout == "done  journal: schema 1 becomes 2\ndone  stores: told the journal's new name\n"
     assert (tmp_path / "hub.tar.zst").exists()
     assert run().stdout == "nothing to migrate\n"
+
+
+def test_a_folder_whose_hub_has_never_run_has_nothing_to_migrate(tmp_path: Path) -> None:
+    (tmp_path / "tweeling.toml").write_text("")
+    assert migrate(tmp_path) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["tweeling.toml"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,27 +21,26 @@ from tweeling.errors import ConfigError
 
 
 class Step(NamedTuple):
-    """Something to be done, in words, and how."""
+    """Something to be done, in words, and how. changes: what the hub keeps, so that a backup comes before it."""
 
     what: str
     run: Callable[[], object]
+    changes: bool = True
 
 
 def migration(settings: Settings) -> list[Step]:
     """What is to be done, in its order; raises ConfigError for what a newer program wrote."""
     steps = []
     journal = journal_path(settings)
-    version = journal_migration.schema(journal)
+    version = journal_migration.schema(journal) if journal.is_file() else VERSION
     if version < VERSION:
-        steps.append(
-            Step(f"journal: schema {version} becomes {VERSION}", lambda: journal_migration.migrate(journal)),
-        )
+        steps.append(Step(f"journal: schema {version} becomes {VERSION}", lambda: journal_migration.migrate(journal)))
     have, know = schema_of(records_url(settings)), migrations()[-1][0]
-    if have < know:
+    if 0 < have < know:
         steps.append(
-            Step(f"records: schema {have} becomes {know}", lambda: open_records(records_url(settings)).close()),
+            Step(f"records: schema {have} becomes {know}", lambda: open_records(records_url(settings)).close())
         )
-    if version < VERSION or journal_copy(journal).renamed:
+    if version < VERSION or (journal.is_file() and journal_copy(journal).renamed):
         steps.append(Step("stores: told the journal's new name", lambda: _carry(settings)))
     return steps
 
@@ -48,14 +48,15 @@ def migration(settings: Settings) -> list[Step]:
 def migrate(settings: Settings, config: Path, *, backup: Path | None) -> list[str]:
     """Do what is to be done, and return it in words.
 
-    backup: where the hub is backed up first. Raises ConfigError while a hub runs, and what the steps raise; what was
-    done before stands, and calling this again goes on from there.
+    backup: where the hub is backed up before anything that it keeps is changed. Raises ConfigError while a hub runs,
+    and what the steps raise; what was done before stands, and calling this again goes on from there.
     """
-    with at_rest(journal_path(settings)) as rests:
+    journal = journal_path(settings)
+    with at_rest(journal) if journal.is_file() else nullcontext(True) as rests:
         if not rests:
             raise ConfigError("a hub runs here", source=str(settings.data), remedy="Stop it first")
         steps = migration(settings)
-        if steps and backup is not None:
+        if backup is not None and any(step.changes for step in steps):
             make_backup(settings, config, backup, ask=lambda: None)
         for step in steps:
             step.run()

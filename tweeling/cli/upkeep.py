@@ -60,12 +60,12 @@ def run_migrate(folder: Path, *, backup: Path | None, no_backup: bool, dry_run: 
     """Migrate an installation, and tell what was done."""
     installation = Installation(folder)
     settings = config.load(installation.config)
-    planned = [step.what for step in bootstrap.migration(settings)]
-    if not planned or dry_run:
-        for what in planned or ["nothing to migrate"]:
+    steps = bootstrap.migration(settings)
+    if not steps or dry_run:
+        for what in [step.what for step in steps] or ["nothing to migrate"]:
             out.print(what, markup=False)
         return
-    if (backup is None) != no_backup:
+    if (backup is None) != no_backup and any(step.changes for step in steps):
         raise ConfigError(
             "say where the hub is backed up before", field="--backup", remedy="Name a new file, or say --no-backup"
         )
