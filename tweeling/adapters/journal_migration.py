@@ -58,13 +58,10 @@ def migrate(path: Path) -> None:
     Raises InvariantError for a batch that cannot be read, UnavailableError where the disk does not take it; then the
     file is as it was.
     """
-    script = (resources.files("tweeling.adapters") / "schema" / "journal-0002-from-0001.sql").read_text("utf-8")
     with _opened(path) as db:
         db.execute("BEGIN IMMEDIATE")
-        if db.execute("PRAGMA user_version").fetchone()[0] == 1:
-            _each(db, script)
-            db.executemany(_INSERT, _batches(db))
-            _each(db, _FINISH)
+        while (version := db.execute("PRAGMA user_version").fetchone()[0]) < VERSION:
+            _STEPS[version](db)
         db.execute("COMMIT")
 
 
@@ -72,6 +69,17 @@ def renamed(path: Path) -> None:
     """Note that the stores know a migrated journal's new name."""
     with _opened(path) as db:
         db.execute("DELETE FROM meta WHERE name = 'source_before'")
+
+
+def _from_1(db: sqlite3.Connection) -> None:
+    script = resources.files("tweeling.adapters") / "schema" / "journal-0002-from-0001.sql"
+    _each(db, script.read_text("utf-8"))
+    db.executemany(_INSERT, _batches(db))
+    _each(db, _FINISH)
+
+
+_STEPS = {1: _from_1}
+"""From each earlier schema to the next."""
 
 
 def _batches(db: sqlite3.Connection) -> Iterator[tuple[int | str | bytes, ...]]:

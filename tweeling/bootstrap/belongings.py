@@ -26,12 +26,11 @@ class Belongings(NamedTuple):
 
 
 def belongings(settings: Settings, folder: Path) -> Belongings:
-    """What a hub reads, in its installation's folder or elsewhere; logs, edges and what is made anew are not told."""
+    """What is in an installation's folder and what its settings name; logs, edges and the like are not even told."""
     left_out: list[str] = []
     files = list(_walk(folder, str(folder), _stores(settings), left_out))
     named = {Path(os.path.abspath(path)) for path in paths(settings)}  # noqa: PTH100  # `..` goes, links stay
-    elsewhere = {path for path in named if path.is_file() and not path.is_relative_to(folder)}
-    return Belongings(files + sorted(elsewhere), left_out)
+    return Belongings(files + sorted(path for path in named.difference(files) if path.is_file()), left_out)
 
 
 def records_path(settings: Settings) -> Path | None:

@@ -103,7 +103,10 @@ def _settle_in(manifest: Manifest, unpacked: Path, folder: Path) -> None:
     """Make what was unpacked at home here, and durable."""
     names = [held.name for held in manifest.files]
     settings = unpacked / _SETTINGS
-    text = relocate(settings.read_text("utf-8"), before=manifest.folder, now=str(folder), names=names)
+    try:
+        text = relocate(settings.read_text("utf-8"), before=manifest.folder, now=str(folder), names=names)
+    except ValueError as exc:  # of its encoding, or of TOML
+        raise ConfigError(f"cannot be read: {exc}", source=_SETTINGS, remedy="Take another backup") from exc
     secretfile.write(settings, text)
     journal = next(PurePosixPath(name) for name in names if PurePosixPath(name).name == "journal.db")
     told = {

@@ -15,10 +15,9 @@ from tweeling.cli.installation import MAINTAINER, Installation
 from tweeling.domain.backup import Manifest
 from tweeling.errors import ConfigError
 
-_NEXT = (
-    "what was acknowledged after that moment is gone from this hub; `tweeling fsck` counts it as nodes come back",
-    "the custody log takes nothing in before it has been compared with its ledger",
-)
+_GONE = "what was acknowledged after that moment is gone from this hub; `tweeling fsck` counts it as nodes come back"
+_COMPARED = "the custody log takes nothing in before it has been compared with its ledger"
+_ALONE = "without a ledger only partners can tell whether the custody log was longer"
 
 
 def run_backup(folder: Path, target: Path, *, files_only: bool, as_json: bool, out: Console) -> None:
@@ -48,7 +47,8 @@ def run_restore(file: Path, folder: Path, *, force: bool, as_json: bool, out: Co
     if done.aside is not None:
         told.print(f"  set aside  {done.aside}", markup=False)
     _tell_left_out(done.manifest, told)
-    for line in _NEXT:
+    ledger = config.load(Installation(folder).config).ledger
+    for line in (_GONE, _COMPARED if ledger.contract else _ALONE):
         told.print(f"  {line}", markup=False)
     if done.manifest.schemas.journal < bootstrap.known().journal:
         told.print("  its schema is an older one: run `tweeling migrate`, then `tweeling fsck`", markup=False)
