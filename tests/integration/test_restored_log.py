@@ -22,6 +22,7 @@ from tweeling import bootstrap
 from tweeling.adapters.evm import deploy, devchain, keyfile
 from tweeling.cli.client import HubClient
 from tweeling.cli.installation import MAINTAINER, Installation
+from tweeling.errors import ConfigError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -101,12 +102,22 @@ def test_a_restored_log_that_is_behind_the_chain_signs_no_other_history(
         until(lambda: "the chain holds size 5, this log has 3" in part(old, "custody")[1], "the log is closed")
         ok, why = part(old, "custody")
         assert not ok
-        assert "restore a newer backup, or begin another log" in why
+        assert "restore a newer backup, or let it go on under another name" in why
         assert capture(old, 9) == 503
         assert part(old, "store")[0], "readings go on"
         old.stop()
         assert (old.folder / "restored.json").exists()
         assert "3 entries" in fsck(old.folder)[1]["custody entries"]["detail"]
+
+        with pytest.raises(ConfigError, match="is this log's name already"):
+            bootstrap.restore(tmp_path / "early.tar.zst", tmp_path / "no", new_log="tweeling.local/demo")
+        bootstrap.restore(tmp_path / "early.tar.zst", old.folder, force=True, new_log="tweeling.local/second")
+        assert fsck(old.folder)[0] == 0
+        old.start()
+        grown(old, 4, 5)
+        old.stop()
+        assert fsck(old.folder)[0] == 0
+        assert b"tweeling.local/second" in old.installation.trust.read_bytes()
 
         new = restored(hub, tmp_path / "late.tar.zst", tmp_path / "late")
         new.start()

@@ -7,7 +7,7 @@ import pytest
 from tweeling.domain.backup import check_name, place
 from tweeling.errors import InvariantError
 from tweeling.services.backup import missed
-from tweeling.services.relocation import relocate
+from tweeling.services.relocation import relocate, rename_log
 
 NAMES = ["tweeling.toml", "secrets/key", "elsewhere/etc/hub/key", "elsewhere/srv/data/journal.db"]
 
@@ -57,3 +57,18 @@ def test_copies_belong_together_when_no_store_needs_what_the_journal_forgot() ->
     assert "copy of the points and records lacks" in missed({"points": 6, "records": 5}, trimmed=7, last=9)
     with pytest.raises(InvariantError, match="the points are at batch 10, the journal ends at 9"):
         missed({"points": 10}, trimmed=7, last=9)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[http]\nport = 1\n",
+        "[custody] # the log\n[http]\n",
+        "# [custody]\n[custody]\norigin = 'a/b' # old\nkey_file='k'\n",
+    ],
+)
+def test_a_log_is_renamed_and_nothing_else_changes(text: str) -> None:
+    before, after = tomllib.loads(text), tomllib.loads(rename_log(text, "c/d"))
+    assert after.pop("custody") == before.pop("custody", {}) | {"origin": "c/d"}
+    assert after == before

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from tweeling import config
-from tweeling.adapters import archive, secretfile
+from tweeling.adapters import archive, copies, secretfile
 from tweeling.adapters.folders import locked, sync
 from tweeling.adapters.journal_audit import at_rest
 from tweeling.adapters.journal_file import VERSION
@@ -25,7 +25,7 @@ from tweeling.adapters.sql.engine import migrations
 from tweeling.bootstrap.readings import journal_path
 from tweeling.domain.backup import Manifest, Schemas
 from tweeling.errors import ConfigError, UnavailableError
-from tweeling.services.relocation import relocate
+from tweeling.services.relocation import relocate, rename_log
 
 RESTORED = "restored.json"
 """Beside the journal, until the custody log was compared with its ledger."""
@@ -54,11 +54,12 @@ def verify_backup(file: Path) -> Manifest:
         return backup.manifest
 
 
-def restore(file: Path, folder: Path, *, force: bool = False) -> Restored:
+def restore(file: Path, folder: Path, *, force: bool = False, new_log: str | None = None) -> Restored:
     """Restore a backup into a folder.
 
-    force: set aside what is in the folder. Raises ConfigError for what cannot be restored here, VerificationError for a
-    backup that is damaged, UnavailableError where the disk does not take it; then the folder is as it was.
+    force: set aside what is in the folder. new_log: the name under which the custody log goes on, where it is behind
+    its ledger and may not go on under its own. Raises ConfigError for what cannot be restored here, VerificationError
+    for a backup that is damaged, UnavailableError where the disk does not take it; then the folder is as it was.
     """
     folder = folder.absolute()
     with _opened(file) as backup:
@@ -66,7 +67,7 @@ def restore(file: Path, folder: Path, *, force: bool = False) -> Restored:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with locked(folder):
-                aside = _restore(backup, folder.resolve(), force=force)
+                aside = _restore(backup, folder.resolve(), force=force, new_log=new_log)
         except BlockingIOError as exc:
             raise ConfigError("is being restored already", source=str(folder), remedy="Wait for it to end") from exc
         except OSError as exc:
@@ -76,7 +77,7 @@ def restore(file: Path, folder: Path, *, force: bool = False) -> Restored:
         return Restored(backup.manifest, aside)
 
 
-def _restore(backup: archive.Archive, folder: Path, *, force: bool) -> Path | None:
+def _restore(backup: archive.Archive, folder: Path, *, force: bool, new_log: str | None) -> Path | None:
     there = [entry for entry in folder.iterdir() if entry.name not in _NO_MATTER]
     if there and not force:
         raise ConfigError(
@@ -91,6 +92,10 @@ def _restore(backup: archive.Archive, folder: Path, *, force: bool) -> Path | No
     try:
         backup.unpack(unpacked)
         _settle_in(backup.manifest, unpacked, folder)
+        if new_log is not None:
+            _begin_log(unpacked, new_log)
+        for path, _, _ in os.walk(unpacked):
+            sync(Path(path))
         with _no_hub(folder):
             aside = _set_aside(there, folder) if there else None
             _move_in(unpacked, folder)
@@ -100,7 +105,7 @@ def _restore(backup: archive.Archive, folder: Path, *, force: bool) -> Path | No
 
 
 def _settle_in(manifest: Manifest, unpacked: Path, folder: Path) -> None:
-    """Make what was unpacked at home here, and durable."""
+    """Make what was unpacked at home here."""
     names = [held.name for held in manifest.files]
     settings = unpacked / _SETTINGS
     try:
@@ -116,8 +121,21 @@ def _settle_in(manifest: Manifest, unpacked: Path, folder: Path) -> None:
         "log_size": manifest.log_size,
     }
     secretfile.write(unpacked / journal.parent / RESTORED, json.dumps(told, indent=1) + "\n")
-    for path, _, _ in os.walk(unpacked):
-        sync(Path(path))
+
+
+def _begin_log(unpacked: Path, origin: str) -> None:
+    """Let the entries of the log be the first ones of another, under whose name nothing is signed yet."""
+    path = unpacked / _SETTINGS
+    before = config.load(path)
+    if origin == before.custody.origin:
+        raise ConfigError("is this log's name already", field="--new-log", remedy="Name another")
+    secretfile.write(path, rename_log(path.read_text("utf-8"), origin))
+    if config.load(path).custody.origin != origin:
+        raise ConfigError("is set by the environment", field="custody.origin", remedy="Unset it there, or change it")
+    records = before.data / "records.db"
+    if before.records is not None or not records.is_file():
+        raise ConfigError("the log is not in records.db", field="--new-log", remedy="Set custody.origin anew yourself")
+    copies.forget_heads(records)
 
 
 def _set_aside(there: list[Path], folder: Path) -> Path:

@@ -38,10 +38,10 @@ def run_backup(folder: Path, target: Path, *, files_only: bool, as_json: bool, o
         _tell_left_out(made.manifest, out)
 
 
-def run_restore(file: Path, folder: Path, *, force: bool, as_json: bool, out: Console) -> int:
+def run_restore(file: Path, folder: Path, *, force: bool, new_log: str | None, as_json: bool, out: Console) -> int:
     """Restore a backup and audit what it has become; return 0, or the exit code of evidence that does not agree."""
     with Console(stderr=True).status(f"restoring {folder}"):
-        done = bootstrap.restore(file, folder, force=force)
+        done = bootstrap.restore(file, folder, force=force, new_log=new_log)
     told = Console(stderr=True, highlight=False, soft_wrap=True) if as_json else out
     told.print(f"{folder}: {_sum(done.manifest)}", markup=False)
     if done.aside is not None:

@@ -15,8 +15,8 @@ from tweeling.errors import UnavailableError
 log = logging.getLogger("tweeling.custody")
 
 _REMEDY = (
-    "It may only grow from where the ledger is: restore a newer backup, or begin another log in another folder, under "
-    "a new custody.origin"
+    "It may only grow from where the ledger is: restore a newer backup, or let it go on under another name "
+    "(`tweeling restore --force --new-log ORIGIN`)"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
@@ -27,6 +28,17 @@ def relocate(text: str, *, before: str, now: str, names: Collection[str]) -> str
         for quoted in (json.dumps(value, ensure_ascii=False), f"'{value}'"):
             text = text.replace(quoted, json.dumps(new, ensure_ascii=False))
     return text
+
+
+def rename_log(text: str, origin: str) -> str:
+    """Give the custody log of some settings another name; all else stays, comments too."""
+    custody = tomllib.loads(text).get("custody")
+    line = f"origin = {json.dumps(origin)}"
+    if custody is None:
+        return f"{text.rstrip()}\n\n[custody]\n{line}\n"
+    if "origin" in custody:
+        return re.sub(r"(?m)^\s*origin\s*=.*$", lambda _: line, text, count=1)
+    return re.sub(r"(?m)^\s*\[custody\].*$", lambda header: f"{header[0]}\n{line}", text, count=1)
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -30,6 +30,10 @@ def restore(
     force: Annotated[
         bool, typer.Option("--force", help="Set aside what is in the folder; nothing of it is removed.")
     ] = False,
+    new_log: Annotated[
+        str | None,
+        typer.Option("--new-log", metavar="ORIGIN", help="The custody log's new name, where it is behind its ledger."),
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Only read the backup through, and write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -39,7 +43,7 @@ def restore(
     if verify:
         run_verify(file, as_json=as_json, out=out)
         return
-    raise typer.Exit(run_restore(file, data, force=force, as_json=as_json, out=out))
+    raise typer.Exit(run_restore(file, data, force=force, new_log=new_log, as_json=as_json, out=out))
 
 
 def migrate(
