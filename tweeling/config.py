@@ -344,6 +344,19 @@ def _refuse_plaintext(settings: Settings, path: Path) -> None:
         )
 
 
+def paths(settings: Settings) -> list[Path]:
+    """Every file and folder that settings name."""
+
+    def named(value: object) -> list[Path]:
+        if isinstance(value, Path):
+            return [value]
+        if isinstance(value, BaseModel):
+            return [path for name in type(value).model_fields for path in named(getattr(value, name))]
+        return []
+
+    return named(settings)
+
+
 def _explain(exc: ValidationError, path: Path) -> ConfigError:
     problem = exc.errors(include_url=False)[0]
     field = ".".join(str(part) for part in problem["loc"])

@@ -5,6 +5,7 @@
     + WireError           a message that cannot be trusted to mean anything     quarantine, never retry
     + InvariantError      well-formed, yet impossible             refuse, tell the caller, keep the evidence
     + UnavailableError    the other side did not answer           retry with backoff, log once down, once up
+    + RefusedError        both of these: a server says no until a setting is mended     a hub retries, a command exits 2
     + RejectedError       the other side answered no              do not retry
     + VerificationError   evidence does not agree with the record alarm, exit 3, never caught to continue
     + UndecidedError      evidence is consistent, but not enough  exit 4, say what is missing
@@ -45,6 +46,10 @@ class InvariantError(TweelingError):
 
 class UnavailableError(TweelingError):
     """The other side did not answer. The outcome is unknown; asking again must be harmless."""
+
+
+class RefusedError(ConfigError, UnavailableError):
+    """A server will not answer us until somebody mends a setting: a running hub asks again, a command exits with 2."""
 
 
 class RejectedError(TweelingError):

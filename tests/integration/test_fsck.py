@@ -117,6 +117,16 @@ def test_of_trimmed_batches_the_totals_and_weighings_are_still_compared(folder: 
     _named(folder, "facts", r"^net_g, facts, H1/n1/\w+ seq 7 index 1: 7001 / 7000")
 
 
+def test_seqs_that_an_older_copy_never_saw_are_counted_and_no_disagreement(folder: Path) -> None:
+    with opened(folder) as hub:
+        hub.ingest.handle([message({61: [reading()]}, low=61)])
+        hub.projector.drain()
+    code, checks = fsck(folder)
+    assert code == 0
+    # 41..49 and 52..60 of n1, 4..6 of n2
+    assert "21 seqs below the newest of their outbox are in none" in checks["journal ranges"]["detail"]
+
+
 @pytest.mark.parametrize(("file", "name"), [("points.duckdb", "points"), ("records.db", "facts")])
 def test_a_store_that_fell_behind_what_is_trimmed_is_named(folder: Path, file: str, name: str) -> None:
     with opened(folder, trimmed_bytes=0) as hub:

@@ -31,7 +31,7 @@ from tweeling.adapters.influx import InfluxStore
 from tweeling.adapters.influx_server import Access
 from tweeling.adapters.influx_setup import Kept, flux
 from tweeling.adapters.victoria import VictoriaMetricsStore
-from tweeling.errors import ConfigError, RejectedError, TweelingError, UnavailableError
+from tweeling.errors import ConfigError, RefusedError, RejectedError, TweelingError, UnavailableError
 from tweeling.ports.timeseries import Aggregate
 
 A = "H1/H1-A/fillingLevel"
@@ -179,9 +179,9 @@ def test_half_an_answer_is_none(server: _Server, store: InfluxStore, claims: int
 @pytest.mark.parametrize(
     ("status", "kind", "says"),
     [
-        (401, ConfigError, "secrets/influxdb-token"),
-        (403, ConfigError, "raw, raw_hourly and raw_places"),
-        (404, ConfigError, "tweeling migrate"),
+        (401, RefusedError, "secrets/influxdb-token"),
+        (403, RefusedError, "raw, raw_hourly and raw_places"),
+        (404, RefusedError, "tweeling migrate"),
         (400, RejectedError, "said 400"),
         (413, RejectedError, "said 413"),
         (422, RejectedError, "said 422"),

@@ -15,7 +15,7 @@ from tweeling.adapters.influx import InfluxStore
 from tweeling.adapters.influx_server import Access, InfluxServer
 from tweeling.adapters.influx_setup import Kept, flux, migrate
 from tweeling.adapters.memory import MemoryStore
-from tweeling.errors import ConfigError, UnavailableError
+from tweeling.errors import RefusedError, UnavailableError
 from tweeling.ports.timeseries import Aggregate
 
 A, B = "H1/H1-A/fillingLevel", "H1/H1-B/fillingLevel"
@@ -89,7 +89,7 @@ def test_refusals_name_what_to_change_and_no_token() -> None:
         ):
             with closing(InfluxStore(refused, raw_days=0, now_ms=_now_ms)) as store:
                 for ask in (store.count, lambda: store.apply(points((A, 1000, 0.5)), source="j", through=1)):
-                    with pytest.raises(ConfigError, match=remedy) as caught:
+                    with pytest.raises(RefusedError, match=remedy) as caught:
                         ask()
                     assert caught.value.field == field
                     assert "wr0ng" not in str(caught.value) + repr(refused)

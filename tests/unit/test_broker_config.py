@@ -43,8 +43,11 @@ def test_writing_again_keeps_secrets_adds_and_revokes(tmp_path: Path) -> None:
     assert secret not in one.conf.read_text()
 
 
-@pytest.mark.parametrize("node", [NodeName("H1", "a.b"), NodeName("H1", "*"), NodeName('H"', "n"), NodeName("H1", "")])
-def test_a_name_that_could_widen_a_permission_is_refused(tmp_path: Path, node: NodeName) -> None:
+@pytest.mark.parametrize(
+    "node",
+    [NodeName("H1", "a.b"), NodeName("H1", "*"), NodeName('H"', "n"), NodeName("H1", ""), NodeName("H1", "office")],
+)
+def test_a_name_that_could_widen_a_permission_or_is_the_hubs_own_is_refused(tmp_path: Path, node: NodeName) -> None:
     with pytest.raises(ConfigError, match=r"broker\.nodes"):
         write_config(tmp_path, [N1, node], port=1883)
 

@@ -221,3 +221,13 @@ def test_an_alarm_of_a_node_is_logged_once_and_shown_until_it_is_over(caplog: py
         tell(alarm)
         assert [node.alarm for node in bench.ingest.nodes()] == [alarm]
     assert [record.message for record in caplog.records] == ["node.alarm"] * 2
+
+
+def test_what_a_node_holds_no_more_and_this_journal_lacks_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    for low in (4, 4, 6):
+        bench.acks(message({seq: [reading()] for seq in range(low, low + 2)}, low=low, dropped=((2, 2, "quota"),)))
+    bench.acks(message({1: [reading()]}, node="n2"))
+    told = [record for record in caplog.records if record.message == "node.lacking"]
+    assert [(record.__dict__["node"], record.__dict__["readings"]) for record in told] == [("n1", 2)]
+    assert (told[0].__dict__["first"], told[0].__dict__["last"]) == (1, 3)

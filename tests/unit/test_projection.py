@@ -294,6 +294,19 @@ def test_the_journal_is_trimmed_behind_what_every_store_holds(world: World) -> N
         world.journal.read(44, 100)
 
 
+def test_a_journal_is_spared_for_as_long_as_somebody_copies_a_store(world: World) -> None:
+    projector = world.projector(stride=10)
+    projector.spare(3600)
+    world.commit(15)
+    projector.drain()
+    assert len(world.journal.read(0, 100)) == 15
+    projector.spare(0)
+    world.commit(15)
+    projector.drain()
+    with pytest.raises(RejectedError, match="through 30 are trimmed"):
+        world.journal.read(0, 100)
+
+
 def test_a_journal_that_is_not_the_one_the_stores_followed_is_refused_loudly() -> None:
     store, facts, journal = MemoryStore(), MemoryFacts(), MemoryJournal()
     store.apply(Points.of(()), source=source(journal), through=5)

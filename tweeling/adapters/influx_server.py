@@ -20,7 +20,7 @@ from pyarrow import csv
 
 from tweeling.adapters.influx_rows import TYPES, Rows
 from tweeling.adapters.lineprotocol import on_loopback
-from tweeling.errors import ConfigError, RejectedError, TweelingError, UnavailableError
+from tweeling.errors import RefusedError, RejectedError, TweelingError, UnavailableError
 
 _OLD = re.compile("partial write: .*(beyond|outside) retention policy")  # InfluxDB 2.0 to 2.6, and since
 _PLAIN = Dialect(header=True, annotations=[])
@@ -50,7 +50,7 @@ class Access:
 
 
 class InfluxServer:
-    """InfluxDB 2 over HTTP; raises ConfigError, UnavailableError or RejectedError, none of which holds the token."""
+    """InfluxDB 2 over HTTP; raises RefusedError, UnavailableError or RejectedError, none of which holds the token."""
 
     def __init__(self, access: Access) -> None:
         self.access = access
@@ -138,20 +138,20 @@ class InfluxServer:
         said = f"{self.access.url}: InfluxDB said {exc.status}: {body[:300]}"
         match exc.status:
             case 401 | 403:
-                return ConfigError(
+                return RefusedError(
                     said,
                     field="store.influxdb.token_file",
                     remedy=f"Put a token that may read and write the buckets {self.access.bucket}, "
                     f"{self.access.hourly} and {self.access.places} into {self.access.token_from}",
                 )
             case 404:
-                return ConfigError(
+                return RefusedError(
                     said,
                     field="store.influxdb",
                     remedy="Mend org and bucket, or run `tweeling migrate`, which makes them",
                 )
             case 0:
-                return ConfigError(
+                return RefusedError(
                     f"{self.access.url}: {str(exc.reason)[:300]}",
                     field="store.ca_file",
                     remedy="Name the PEM file of the authority that signed this server's certificate",

@@ -111,7 +111,9 @@ def open_journal(path: Path) -> Iterator[SqliteJournalAudit]:
         )
         if (application, version) != (APPLICATION, VERSION):
             raise ConfigError(
-                f"is no ingest journal of schema {VERSION}", source=str(path), remedy="Run the program that wrote it"
+                f"is no ingest journal of schema {VERSION}",
+                source=str(path),
+                remedy="Run `tweeling migrate`, or the newer program that wrote it",
             )
         yield SqliteJournalAudit(db, path)
 

@@ -96,7 +96,13 @@ class JournalFile:
                     raise ConfigError(
                         f"has schema {version}, this program knows {VERSION}",
                         source=str(path),
-                        remedy="Delete the installation's folder and start anew",
+                        remedy="Run `tweeling migrate`",
+                    )
+                elif db.execute("SELECT count(*) FROM meta WHERE name = 'source_before'").fetchone()[0]:
+                    raise ConfigError(
+                        "is migrated, and the stores do not know it yet",
+                        source=str(path),
+                        remedy="Run `tweeling migrate` again",
                     )
                 self.id = str(db.execute("SELECT value FROM meta WHERE name = 'id'").fetchone()[0])
         except sqlite3.Error as exc:

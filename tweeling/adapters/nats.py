@@ -25,6 +25,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, Field, ValidationError
 
 from tweeling.adapters import secretfile
+from tweeling.domain.correction import OFFICE
 from tweeling.errors import ConfigError, UnavailableError, WireError
 from tweeling.wire import topics
 from tweeling.wire.topics import Channel, Topic
@@ -106,6 +107,8 @@ def write_config(
     try:
         for name in wanted:
             topics.parse(str(Topic(*name, Channel.UP)))
+            if name.node == OFFICE:
+                raise WireError(f"{name.node!r} is the hub's own node and no gateway's")
     except WireError as exc:
         raise ConfigError(str(exc), field="broker.nodes") from exc
     private = directory / "credentials"

@@ -20,12 +20,14 @@ from tweeling.api import (
     problems,
     quarantine_routes,
     twin_routes,
+    upkeep_routes,
 )
 from tweeling.api.auth import Auth
 from tweeling.api.guard import LOOPBACK, BodyLimit, Guard, Headers
 from tweeling.api.problems import Problem
 from tweeling.api.screens import mount_screens
 from tweeling.ports.audit import PointsAudit
+from tweeling.ports.backup import PointsCopy
 from tweeling.ports.custody_api import CustodyApi
 from tweeling.ports.view import TwinView
 from tweeling.services.corrections import Corrections
@@ -40,12 +42,14 @@ def create_app(
     points: PointsAudit | None = None,
     quarantine: Quarantine | None = None,
     corrections: Corrections | None = None,
+    copy: PointsCopy | None = None,
     hosts: Collection[str] = LOOPBACK,
     screens: bool = True,
 ) -> FastAPI:
     """Build the whole app.
 
     points: what an auditor may ask about. quarantine: what may be seen and replayed. corrections: of weighings.
+    copy: of the points, for a backup.
     hosts: names under which browsers and machines may call it, without port.
     """
     # FastAPI's own documentation pages load their scripts from a CDN, and its telemetry is no part of our promise.
@@ -70,6 +74,8 @@ def create_app(
         app.include_router(quarantine_routes.router(quarantine))
     if corrections is not None:
         app.include_router(movement_routes.router(corrections))
+    if copy is not None:
+        app.include_router(upkeep_routes.router(copy))
     # What screens are mounted at / never hears of a mistyped interface.
     app.add_api_route("/api/{rest:path}", _unknown, include_in_schema=False)
     if screens:

@@ -13,7 +13,7 @@ class Role(StrEnum):
     QUERY = "query"  # a machine that reads
     METRICS = "metrics"  # a machine that watches how the hub is; it reads no other thing
     CAPTURE = "capture"  # a machine that brings custody events
-    MAINTAIN = "maintain"  # a machine that lets a hub do over what it could not do before; it reads nothing else
+    MAINTAIN = "maintain"  # a machine that has a hub do what its keeper asks; it reads nothing else
 
 
 class Principal(NamedTuple):

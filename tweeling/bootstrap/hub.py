@@ -17,10 +17,13 @@ from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.bootstrap.certificates import certificate_health
 from tweeling.bootstrap.quarantine import quarantine_of
 from tweeling.bootstrap.readings import clock_of, skew_ms, stores, telemetry
+from tweeling.bootstrap.restore import RESTORED
+from tweeling.bootstrap.snapshot import RunningCopy
 from tweeling.bootstrap.threads import Threads
 from tweeling.config import Settings
 from tweeling.domain.partners import Partners
 from tweeling.errors import UnavailableError
+from tweeling.ports.backup import Copied, PointsCopy
 from tweeling.ports.ledger import Ledger
 from tweeling.ports.timeseries import TimeSeriesStore
 from tweeling.services import anchoring
@@ -28,6 +31,7 @@ from tweeling.services.claims import Claims
 from tweeling.services.corrections import Corrections
 from tweeling.services.custody import Custody
 from tweeling.services.forecasting import Forecaster
+from tweeling.services.gate import Gate
 from tweeling.services.keeping import Keeper
 from tweeling.services.projection import Applied, Projector
 from tweeling.services.pulse import Pulse
@@ -48,6 +52,7 @@ class Hub(NamedTuple):
     points: TimeSeriesStore
     quarantine: Quarantine
     corrections: Corrections
+    copy: PointsCopy | None
 
 
 @contextmanager
@@ -60,18 +65,20 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
         log_store = SqlLogStore(records)
 
         twin = Twin(points, facts)
+        ledger = _ledger(settings, closing)
+        gate = Gate.open() if ledger is None else _gate(settings)
         custody = Custody(
             log_store,
             load_log_key(settings.custody.key_file, settings.custody.passphrase_file, origin=settings.custody.origin),
             clock=real,
             random=secrets.token_bytes,
             partners=_partners(settings),
+            gate=gate,
         )
-        ledger = _ledger(settings, closing)
         anchor = None
         if ledger is not None:
             batching = anchoring.Batching(max_age_ms=round(settings.ledger.max_age_s * 1000))
-            anchor = anchoring.Anchoring(log_store, ledger, clock=real, batching=batching)
+            anchor = anchoring.Anchoring(log_store, ledger, clock=real, batching=batching, gate=gate)
         _publish_trust(settings, custody, ledger)
         claims = Claims(facts, custody)
         forecaster = Forecaster(
@@ -143,7 +150,8 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             road.journal, facts, clock=clock, real=real, skew_ms=skew_ms(settings), on_batch=road.projector.wake
         )
         quarantine = quarantine_of(settings, road.journal, on_batch=road.projector.wake)
-        yield Hub(view, custody, points, quarantine, corrections)
+        copy = RunningCopy(points, settings.data, road.projector) if isinstance(points, Copied) else None
+        yield Hub(view, custody, points, quarantine, corrections, copy)
         if threads.failed:
             raise UnavailableError(f"the hub stopped, because {threads.failed} failed; the log says why")
 
@@ -181,6 +189,12 @@ def _ledger(settings: Settings, closing: ExitStack) -> Ledger | None:
     )
     closing.callback(ledger.close)
     return ledger
+
+
+def _gate(settings: Settings) -> Gate:
+    """What lets the log grow, and forgets that it was restored once the ledger has agreed."""
+    restored = settings.data / RESTORED
+    return Gate(restored=restored.exists(), on_proven=lambda: restored.unlink(missing_ok=True))
 
 
 def _publish_trust(settings: Settings, custody: Custody, ledger: Ledger | None) -> None:

@@ -122,6 +122,10 @@ class HubClient:
         which = {"id": id_, "before": before, **words._asdict()}
         return Progress(**self._ask("POST", "/api/quarantine/replay", json=which, timeout=120).json())
 
+    def copy_points(self) -> None:
+        """Have the hub copy its points, for a backup."""
+        self._ask("POST", "/api/upkeep/points-copy", timeout=3600)
+
     def _get(self, path: str, **query: str | int) -> httpx.Response:
         return self._ask("GET", path, params=query)
 

@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 
 from tweeling import __version__
 from tweeling.cli.bench import commands as bench
-from tweeling.cli.commands import admin, movement, points, quarantine, records, trust
+from tweeling.cli.commands import admin, movement, points, quarantine, records, trust, upkeep
 from tweeling.cli.commands.options import DATA, TRUST, AsJson, DataFolder, TrustStore, out
 from tweeling.cli.logs import log_to_stderr
 from tweeling.cli.signals import stop_on_signals
@@ -31,6 +31,8 @@ app.add_typer(movement.app, name="movement")
 app.add_typer(records.app, name="records")
 app.add_typer(bench.app, name="bench")
 app.command("copy-points")(points.copy_points)
+for upkept in (upkeep.backup, upkeep.restore, upkeep.migrate):
+    app.command()(upkept)
 
 
 def _port(purpose: str) -> Any:

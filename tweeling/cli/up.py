@@ -53,6 +53,7 @@ def serve_hub(path: Path, stop: threading.Event) -> int:
             points=hub.points,
             quarantine=hub.quarantine,
             corrections=hub.corrections,
+            copy=hub.copy,
             hosts=names_of(http),
         )
         with serve(app, http.host, http.port, tls=shown, beat=manager.alive):

@@ -17,6 +17,7 @@ from tweeling.errors import ConfigError, RejectedError, TweelingError, Unavailab
 from tweeling.ports.clock import Clock
 from tweeling.ports.ledger import Ledger
 from tweeling.ports.logstore import LogStore
+from tweeling.services.gate import Gate
 
 log = logging.getLogger("tweeling.anchoring")
 
@@ -42,14 +43,19 @@ class Anchoring:
         *,
         clock: Clock,
         batching: Batching | None = None,
+        gate: Gate | None = None,
         backoff_s: tuple[float, float] = (1.0, 30.0),
     ) -> None:
-        """Anchor a log on a ledger. clock: the one by which the log states times of capture."""
+        """Anchor a log on a ledger. clock: the one by which the log states times of capture.
+
+        gate: is told what the ledger says of the log.
+        """
         self._backoff_s = backoff_s
         self._store = store
         self._ledger = ledger
         self._clock = clock
         self._batching = batching or Batching()
+        self._gate = gate or Gate()
         self._wake = threading.Event()
         self._trouble = ""
         self.left: int | None = None
@@ -63,6 +69,7 @@ class Anchoring:
         """
         head = self._ledger.head()
         self._check_ours(head)
+        self._gate.proven()
         self._reconcile(head)
         if self.left is None or self.left < _FEW_ANCHORS:
             self.left = self._ledger.affords()
@@ -90,10 +97,12 @@ class Anchoring:
                 self.step()
             except (UnavailableError, RejectedError, ConfigError) as exc:
                 # Another chain or contract than configured is the operator's to mend; capture goes on meanwhile.
+                self._gate.unanswered(str(exc))
                 self._lost(exc)
                 stop.wait(backoff)  # a new checkpoint is no reason to knock again sooner
                 backoff = min(2 * backoff, longest)
             except VerificationError as exc:
+                self._gate.contradicted(str(exc))
                 self._trouble = str(exc)
                 log.critical("anchoring.refused", extra={"reason": str(exc)})
                 return

@@ -22,6 +22,7 @@ from tweeling.errors import AlreadyCapturedError, InvariantError, RejectedError,
 from tweeling.ports.clock import Clock
 from tweeling.ports.custody_api import Captured, DetachedSignature
 from tweeling.ports.logstore import Kept, LogStore, NewEntry
+from tweeling.services.gate import Gate
 from tweeling.verify.trust import TrustedContract, TrustedLog
 
 log = logging.getLogger("tweeling.custody")
@@ -47,11 +48,13 @@ class Custody:
         clock: Clock,
         random: RandomBytes,
         partners: Partners | None = None,
+        gate: Gate | None = None,
         pace_s: float = 1.0,
     ) -> None:
         """Open a log. clock: real time, for the log states when it took an event in. random: unguessable bytes.
 
-        pace_s: how long `run` rests between two checkpoints.
+        gate: says whether the log may grow; without one it always may. pace_s: how long `run` rests between two
+        checkpoints.
         """
         self._pace_s = pace_s
         self._store = store
@@ -59,6 +62,7 @@ class Custody:
         self._clock = clock
         self._random = random
         self._partners = partners or Partners()
+        self._gate = gate or Gate.open()
         self._writing = threading.Lock()
         self._signing = threading.Lock()
         self._edge: merkle.Frontier | None = None
@@ -83,9 +87,11 @@ class Custody:
         """Put events in the log in one transaction, all or none.
 
         token_id: names the token that brought the events in; a valid signature names the partner instead.
+        Raises UnavailableError while the log may not grow.
         """
         provenances = [self._provenance(item, token_id) for item in submissions]
         with self._writing:
+            self._gate.check()
             for last in (False, True):
                 self._refuse_repeats([item.event for item in submissions])
                 edge = self._frontier()
@@ -183,6 +189,8 @@ class Custody:
             now = self._clock.now_ms()
             if edge.size <= (last.size if last else 0) or (last and 0 <= now - last.time_ms < _CHECKPOINT_MS):
                 return last
+            if self._gate.why():
+                return last
             root = edge.root()
             if last is not None:
                 self._check_extends(last, edge.size, root)
@@ -270,6 +278,7 @@ class Custody:
         """How the log is."""
         try:
             text = f"{self.signer.name}, {self._store.size()} entries"
+            self._gate.check()
         except UnavailableError as exc:
             return PartNow("log", ok=False, detail=str(exc))
         return PartNow("log", not self._trouble, self._trouble or text)

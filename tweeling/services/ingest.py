@@ -74,6 +74,7 @@ class Ingest:
         self._decoder = Decoder(skew_ms=self._settings.skew_ms)
         self._governor = Governor(self._settings.limits)
         self._watched: dict[NodeEpoch, _Watch] = {}
+        self._heard: set[NodeEpoch] = set()  # since start
         self._present: dict[tuple[str, str], NodeNow] = {}
         self._presence_lock = threading.Lock()
         self._commit_s = Spread(_COMMIT_S)
@@ -163,6 +164,7 @@ class Ingest:
             if len(self._watched) > _MAX_WATCHED:
                 del self._watched[next(iter(self._watched))]  # the oldest, never the one that just came
             watch.low = max(watch.low, *(each.low for each in envelopes))
+            self._tell_lacking(node, settled, watch.low)
             asked = any(each.ask for each in envelopes)
             about = settled.committed | settled.refused
             if not asked:
@@ -178,6 +180,18 @@ class Ingest:
             )
             answers.append(Answer(_ack_topic(node), ack))
         return tuple(answers)
+
+    def _tell_lacking(self, node: NodeEpoch, settled: Settled, low: int) -> None:
+        """Say once of an outbox that it holds no more what this journal lacks, which is an older copy or a new one."""
+        if node in self._heard:
+            return  # what it has let go since was settled by us
+        if len(self._heard) >= _MAX_WATCHED:
+            self._heard.clear()
+        self._heard.add(node)
+        lacking = SeqSet(((1, low - 1),)) - settled.committed - settled.refused - settled.dropped if low > 1 else None
+        if lacking:
+            span = {"first": lacking.ranges[0][0], "last": lacking.highest, "readings": len(lacking)}
+            log.warning("node.lacking", extra={"hub": node.hub, "node": node.node, **span})
 
     def _wanted(self, node: NodeEpoch, settled: Settled) -> tuple[Range, ...]:
         """The gaps that were there a while ago and still are; an outbox without any is not watched."""

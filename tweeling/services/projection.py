@@ -99,6 +99,7 @@ class Projector:
         self._through = 0
         self._settled = 0
         self._lost: str | None = None
+        self._spared_until = 0.0
 
     def wake(self) -> None:
         """Say that the journal has something new, or that it is time to stop."""
@@ -125,6 +126,10 @@ class Projector:
                 log.info("store.back", extra={"through": self._through})
             self._lost, delay = None, _BACKOFF_S[0]
             idle = not self._news.wait(_IDLE_S)
+
+    def spare(self, seconds: float) -> None:
+        """Trim nothing for so long: somebody copies a store, and then what it needs of the journal."""
+        self._spared_until = time.monotonic() + seconds
 
     def drain(self) -> int:
         """Apply all that is committed, durably; return how far. Raises UnavailableError while a store is down."""
@@ -175,7 +180,8 @@ class Projector:
             return
         self._facts.apply_movements((), source=self._source, through=self._through)
         durable = min(self._store.applied(self._source), self._facts.movements_applied(self._source))
-        self._journal.trim(durable)
+        if time.monotonic() >= self._spared_until:
+            self._journal.trim(durable)
         if durable < self._through:
             raise UnavailableError(f"a store has kept batches through {durable} only, of {self._through}")
         self._settled = self._through

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,12 +23,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import DTypeLike, NDArray
 
+from tweeling.adapters import copies
 from tweeling.adapters.columns import concatenate, last_wins
 from tweeling.adapters.duckdb import adopting, reading
 from tweeling.adapters.duckdb.live import Live, one
 from tweeling.adapters.duckdb.pieces import listed, trouble
 from tweeling.adapters.duckdb.reading import Look
 from tweeling.adapters.duckdb.sealing import Keeping, Sealing
+from tweeling.adapters.folders import link
 from tweeling.adapters.newest import Newest
 from tweeling.domain.points import Point, Points
 from tweeling.errors import UnavailableError
@@ -209,6 +212,23 @@ class DuckDBStore:
         """Bytes on disk: the live file with its log, and every sealed file."""
         paths = [*self._live.path.parent.glob(f"{self._live.path.name}*"), *self.folder.glob("*")]
         return sum(path.stat().st_size for path in paths if path.is_file())
+
+    def copy_to(self, folder: Path) -> None:
+        """See `Copied`; the live file is written anew, and sealed files, which never change, are linked."""
+        sealed = folder / self.folder.name
+        try:
+            with ExitStack() as opened:
+                with self._live.writing:  # nothing that counts now is unlinked before it is linked
+                    self._write()
+                    cursor = opened.enter_context(self._live.cursor(reading=True))
+                    cursor.begin()
+                    pieces = listed(cursor)  # the moment that is copied
+                    sealed.mkdir(mode=0o700)
+                    for piece in pieces:
+                        link(self.folder / piece.name, sealed / piece.name)
+                copies.copy_points(cursor, folder / self._live.path.name)
+        except OSError as exc:
+            raise UnavailableError(f"{sealed}: {exc.strerror}") from exc
 
     def close(self) -> None:
         """Let go of the file; what was applied stays."""

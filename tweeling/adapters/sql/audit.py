@@ -121,6 +121,21 @@ def open_records_audit(url: str) -> Iterator[SqlRecordsAudit]:
         engine.dispose()
 
 
+def schema_of(url: str) -> int:
+    """The schema of a record store, 0 for one that is made at the next start; changes nothing."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        return 0
+    engine = _engine(parsed)
+    try:
+        with _translated(), engine.connect() as connection:
+            if not sa.inspect(connection).has_table("schema_version"):
+                return 0
+            return int(connection.execute(sa.text("SELECT max(version) FROM schema_version")).scalar() or 0)
+    finally:
+        engine.dispose()
+
+
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         return postgres.reader(url)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import reduce
 from itertools import chain
+from operator import or_
 
 from tweeling.errors import WireError
 from tweeling.ports.audit import BatchRow, JournalAudit, MovementRow
@@ -172,7 +174,7 @@ class JournalChecks:
 
     def _check_ranges(self) -> None:
         """What batches brought is committed, once; what is committed was brought by some batch."""
-        forgotten = 0
+        forgotten = lacking = 0
         for name in sorted({*self._brought, *self._known}):
             brought = self._brought.get(name, _Brought())
             for first, last in brought.twice():
@@ -184,6 +186,13 @@ class JournalChecks:
             forgotten += len(other)
             for first, last in () if self.trimmed else other.ranges:
                 self._ranges.add("seqs", f"{_who(name)} {first}..{last}", expected="in a batch", found="in none")
+            settled = reduce(or_, self._known.get(name, {}).values(), _NONE)
+            lacking += len(settled.holes(1))
+        if lacking:
+            self._ranges.say(
+                f"{lacking:,} seqs below the newest of their outbox are in none: their nodes hold them still, or a "
+                "journal settled them that was not this one"
+            )
         if self.trimmed:
             self._ranges.say(f"{forgotten:,} seqs of trimmed batches are taken as they stand")
 
