@@ -107,10 +107,12 @@ def write_config(
     try:
         for name in wanted:
             topics.parse(str(Topic(*name, Channel.UP)))
-            if name.node == OFFICE:
-                raise WireError(f"{name.node!r} is the hub's own node and no gateway's")
     except WireError as exc:
         raise ConfigError(str(exc), field="broker.nodes") from exc
+    if any(name.node == OFFICE for name in wanted):
+        raise ConfigError(
+            f"{OFFICE!r} is the hub's own node", field="broker.nodes", remedy="Name the gateway otherwise"
+        )
     private = directory / "credentials"
     try:
         for folder in (directory, private, directory / "jetstream"):
