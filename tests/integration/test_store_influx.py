@@ -57,6 +57,8 @@ def test_hours_of_what_is_no_longer_kept_raw_are_answered_as_if_it_were() -> Non
         _forget_raw(access, now - 5 * DAY)
         with influx_opener(access, raw_days=5)() as store:
             assert store.raw(A, start_ms=start, end_ms=now - 5 * DAY - HOUR).rows() == []
+            assert store.kept().from_ms % HOUR == 0
+            assert 0 < store.kept().removed == len(rows) - store.count()
             for step in (HOUR, 6 * HOUR, DAY):
                 asked = {"start_ms": start // DAY * DAY, "end_ms": now // HOUR * HOUR, "step_ms": step}
                 for aggregate in Aggregate:
