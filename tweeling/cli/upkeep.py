@@ -35,7 +35,7 @@ def run_backup(folder: Path, target: Path, *, files_only: bool, as_json: bool, o
     if as_json:
         out.print_json(json.dumps({"file": str(target), "size": made.size, **_as_json(made.manifest)}))
     else:
-        out.print(f"{target}: {_megabytes(made.size)}, {_sum(made.manifest)}", markup=False)
+        out.print(f"{target}: {_bytes(made.size)}, {_sum(made.manifest)}", markup=False)
         _tell_left_out(made.manifest, out)
 
 
@@ -94,7 +94,7 @@ def _sum(manifest: Manifest) -> str:
     made = datetime.fromtimestamp(manifest.made_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     entries = "" if manifest.log_size is None else f", {manifest.log_size:,} custody entries"
     return (
-        f"{len(manifest.files)} files of {_megabytes(manifest.size)}, journal through batch {manifest.through:,}"
+        f"{len(manifest.files)} files of {_bytes(manifest.size)}, journal through batch {manifest.through:,}"
         f"{entries}, of {made}"
     )
 
@@ -103,5 +103,5 @@ def _as_json(manifest: Manifest) -> dict[str, object]:
     return manifest.model_dump(exclude={"files"}) | {"files": len(manifest.files), "bytes": manifest.size}
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"
