@@ -25,10 +25,11 @@ settings.load_profile("tweeling")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the folder it lives in."""
+    """Mark each test with the folder it lives in, and say which share a process: those of a file, those of the demo."""
     for item in items:
-        folder = item.path.relative_to(_HERE).parts[0]
-        item.add_marker(getattr(pytest.mark, folder))
+        place = item.path.relative_to(_HERE)
+        item.add_marker(getattr(pytest.mark, place.parts[0]))
+        item.add_marker(pytest.mark.xdist_group("demo" if "demo" in getattr(item, "fixturenames", ()) else str(place)))
     # The demo takes its share of the machine while it runs, so those who need it come last, together.
     items.sort(key=lambda item: "demo" in getattr(item, "fixturenames", ()))
 

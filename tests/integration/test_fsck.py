@@ -20,7 +20,7 @@ from tweeling.domain.points import Point, Points
 from tweeling.errors import ConfigError, UnavailableError
 from tweeling.services.status import Status
 
-_OTHER_PARTS = ("subscriber", "journal", "projector", "custody", "anchoring", "forecaster")
+_OTHER_PARTS = ("subscriber", "journal", "projector", "custody", "anchoring", "forecaster", "disk")
 
 
 @pytest.fixture(scope="module")
