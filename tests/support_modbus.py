@@ -14,6 +14,8 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
+from typing import Self
 
 from support_broker import Server
 
@@ -84,6 +86,40 @@ def line() -> Iterator[tuple[Path, Path]]:
         thread.join()
         for fd in (ending, wake, *(fd for end in ends for fd in end)):
             os.close(fd)
+
+
+class Slow:
+    """A device on a serial line that answers every question, with the address as the value, but late."""
+
+    def __init__(self, port: Path, late_s: float) -> None:
+        self.late_s = late_s
+        self._fd = os.open(port, os.O_RDWR | os.O_NOCTTY)
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join()
+        os.close(self._fd)
+
+    def _run(self) -> None:
+        from pymodbus.framer.rtu import FramerRTU
+
+        due: list[tuple[float, bytes]] = []
+        heard = b""
+        while not self._ending.wait(0.005):
+            if select.select([self._fd], [], [], 0)[0]:
+                heard += os.read(self._fd, 4096)
+            while len(heard) >= 8:
+                question, heard = heard[:8], heard[8:]
+                answer = question[:2] + b"\x02" + question[2:4]
+                due.append((monotonic() + self.late_s, answer + FramerRTU.compute_CRC(answer).to_bytes(2, "big")))
+            while due and due[0][0] <= monotonic():
+                os.write(self._fd, due.pop(0)[1])
 
 
 if __name__ == "__main__":

@@ -63,6 +63,9 @@ def _looked(driver: Driver) -> list[Row]:
         rows.append(
             Row(driver.name, Look("", wrong=str(exc), remedy="See the settings of this driver, and the device"))
         )
+    except Exception as exc:  # noqa: BLE001 -- a fault of one driver must not hide what the others say
+        remedy = "This is a fault of the driver: report it, with the agent's log of `driver.broken`"
+        rows.append(Row(driver.name, Look("", wrong=f"the driver is broken: {exc!r}", remedy=remedy)))
     return rows or [Row(driver.name, Look("", wrong="says nothing"))]
 
 

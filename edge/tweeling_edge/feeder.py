@@ -6,8 +6,8 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 
-from tweeling.errors import UnavailableError
-from tweeling_edge.drivers import Driver
+from tweeling.errors import TweelingError, UnavailableError
+from tweeling_edge.drivers import Batch, Driver
 from tweeling_edge.notices import Failed
 from tweeling_edge.outbox import Outbox
 
@@ -18,6 +18,10 @@ _RETRY_S = (1.0, 15.0)
 
 class DriverEnded:
     """A driver has no more, or can go no further."""
+
+
+class _BrokenError(Exception):
+    """A driver raised what it should not, which is the cause; that is its own affair, and no other's."""
 
 
 class Feeder:
@@ -54,8 +58,8 @@ class Feeder:
         try:
             self._feed()
         except Exception as exc:
-            log.exception("driver.broken", extra={"driver": self._driver.name})
-            self._tell(Failed(f"driver {self._driver.name}: {exc}"))
+            log.exception("agent.broken", extra={"driver": self._driver.name})
+            self._tell(Failed(str(exc)))
         finally:
             self._tell(DriverEnded())
 
@@ -65,9 +69,9 @@ class Feeder:
             try:
                 for _ in self._batches():
                     wait = _RETRY_S[0]
-            except (OSError, UnavailableError) as exc:
+            except (OSError, UnavailableError, _BrokenError) as exc:
                 if not self._lost:
-                    log.warning("driver.lost", extra={"driver": self._driver.name, "reason": str(exc)})
+                    self._tell_lost(exc)
                 self._lost = True
                 self._stop.wait(wait)
                 wait = min(wait * 2, longest)
@@ -76,10 +80,28 @@ class Feeder:
                     log.info("driver.finished", extra={"driver": self._driver.name})
                 return
 
+    def _tell_lost(self, exc: Exception) -> None:
+        name = self._driver.name
+        if isinstance(exc, _BrokenError):
+            log.error("driver.broken", exc_info=exc.__cause__, extra={"driver": name, "reason": repr(exc.__cause__)})
+        else:
+            log.warning("driver.lost", extra={"driver": name, "reason": str(exc)})
+
+    def _said(self, cursor: str | None) -> Iterator[Batch]:
+        """What the driver says, and apart from a fault of the outbox, what is wrong with it."""
+        try:
+            yield from self._driver.batches(cursor, self._stop)
+        except (OSError, UnavailableError):
+            raise
+        except TweelingError as exc:
+            raise UnavailableError(str(exc)) from exc  # it cannot go on now; what is wrong may be mended meanwhile
+        except Exception as exc:
+            raise _BrokenError from exc
+
     def _batches(self) -> Iterator[None]:
         """Put one batch after the other, from the last durable one on."""
         name = self._driver.name
-        for batch in self._driver.batches(self._outbox.source(name).cursor, self._stop):
+        for batch in self._said(self._outbox.source(name).cursor):
             if not batch.live:
                 self._outbox.wait_for_room(self._backlog, self._stop)
             if self._stop.is_set():

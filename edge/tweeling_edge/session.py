@@ -21,6 +21,7 @@ from tweeling_edge.line import VERSIONS, Line, tls_context
 from tweeling_edge.settings import Credentials
 
 WINDOW = 100  # messages that a broker of version 5 may send before the first is acknowledged
+_AROUND = 128 << 10  # bytes of a packet around its message at most: a topic, and properties
 _NEWS_ONLY = 1  # MQTT 5 §3.8.3.1: retained messages come with a new subscription, not with each connection
 
 
@@ -38,13 +39,17 @@ class Message(NamedTuple):
 class Terms:
     """How to connect.
 
+    not_topics: those that an earlier session of this name may still have subscribed to.
+    max_bytes: of a message that we take; a broker of version 5 sends none that is much larger. 0 for any.
     keep_s: how long a broker keeps what comes while we are away (version 5; one of 3.1.1 decides by itself), 0 for not
     at all.
     """
 
     client_id: str
     topics: tuple[str, ...]
+    not_topics: tuple[str, ...] = ()
     qos: int = 1
+    max_bytes: int = 0
     keep_s: int = 0
     manual_ack: bool = False
     patience_s: float = 30.0
@@ -146,6 +151,8 @@ class Session:
                 wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho left it so
                 wishes.SessionExpiryInterval = terms.keep_s
                 wishes.ReceiveMaximum = WINDOW
+                if terms.max_bytes:
+                    wishes.MaximumPacketSize = terms.max_bytes + _AROUND
                 line.connect(
                     broker.host, broker.port, broker.keepalive_s, clean_start=not terms.keep_s, properties=wishes
                 )
@@ -172,6 +179,8 @@ class Session:
         self.inbox.append(Message(topic, bytes(came.payload), came.qos, came.mid, came.retain))
 
     def _connected(self, reason: ReasonCode) -> None:
+        if not reason.is_failure and self._terms.not_topics:
+            self._line.unsubscribe(list(self._terms.not_topics))
         if reason.is_failure:
             self._ended(f"{reason}", reason.value)
         elif self._line.protocol is VERSIONS["5"]:

@@ -4,8 +4,10 @@ import base64
 import json
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,55 @@ def test_an_answer_that_trickles_in_is_given_up_in_time(how: Callable[[socket.so
         told = failure(device.url(), timeout_s=0.5)
         assert time.monotonic() - began < 3
     assert how is not trickle or "no whole answer within 0.5 s" in told
+
+
+def slow(seconds: float) -> Callable[..., socket.socket]:
+    """Connect as where a name server takes so long."""
+    connect = socket.create_connection
+
+    def connected(*args: Any) -> socket.socket:
+        time.sleep(seconds)
+        return connect(*args)
+
+    return connected
+
+
+def test_a_connection_that_is_made_too_late_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def answer(path: str) -> Any:
+        asked.append(path)
+        return {"level": 5}
+
+    with Device(answer) as device:
+        monkeypatch.setattr(socket, "create_connection", slow(0.3))
+        assert "no whole answer within 0.1 s" in failure(device.url(), timeout_s=0.1)
+    assert asked == []
+
+
+def test_a_handshake_that_trickles_in_has_only_what_is_left_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "create_connection", slow(1.5))
+    ending = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def trickle_on() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"\x16\x03\x03\x40\x00")  # a record of 16 KB begins
+                for _ in range(200):
+                    connection.sendall(b"\0")
+                    if ending.wait(0.05):
+                        return
+
+        thread = threading.Thread(target=trickle_on)
+        thread.start()
+        began = time.monotonic()
+        told = failure(f"https://127.0.0.1:{server.getsockname()[1]}/", timeout_s=2)
+        took = time.monotonic() - began
+        ending.set()
+        thread.join()
+    assert "no whole answer within 2 s" in told
+    assert took < 3
 
 
 def test_nobody_there_is_said_so() -> None:

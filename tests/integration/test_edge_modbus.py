@@ -7,13 +7,14 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support_broker import mosquitto_broker, until
 from support_edge import Hub, Process, write_config
-from support_modbus import line, modbus_server
+from support_modbus import Slow, line, modbus_server
 from support_servers import free_port
 
 from tweeling.errors import ConfigError, UnavailableError
@@ -112,6 +113,35 @@ def test_a_silent_device_hinders_no_other_on_its_bus(port: int) -> None:
     looks = {look.sensor: look for look in bus(registers, host="127.0.0.1", tcp_port=port).look()}
     assert [looks[f"d{device}/input"].value for device in (1, 2)] == [0, 0]
     assert {looks[f"d7/{table}"].wrong for table in ("holding", "input")} == {"no answer within 0.3 s, asked twice"}
+
+
+def test_an_answer_that_comes_late_on_a_serial_line_is_no_other_registers_value() -> None:
+    registers = [{"name": f"a/r{at}", "address": at} for at in (100, 300, 500)]
+    with line() as (ours, theirs), Slow(theirs, late_s=0.3) as device:
+        driver = bus(registers, port=str(ours), parity="none", timeout_s=0.2)
+        with pytest.raises(UnavailableError, match=r"no answer within 0\.2 s$"):
+            list(driver.look())
+        device.late_s = 0
+        assert [look.value for look in driver.look()] == [100, 300, 500]
+
+
+def test_a_stop_waits_for_no_more_than_the_device_that_is_being_asked() -> None:
+    stop = threading.Event()
+    registers = [{"name": f"d{device}/a", "device": device, "address": 0} for device in range(1, 13)]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        driver = bus(registers, host="127.0.0.1", tcp_port=server.getsockname()[1], timeout_s=0.1)
+        thread = threading.Thread(target=lambda: list(driver.batches(None, stop)))
+        thread.start()
+        connections = [server.accept()[0]]  # each question that is not answered costs one
+        stop.set()
+        thread.join()
+        server.settimeout(0)
+        with suppress(BlockingIOError):
+            while True:
+                connections.append(server.accept()[0])
+        for connection in connections:
+            connection.close()
+    assert len(connections) <= 2
 
 
 def test_when_no_device_answers_the_driver_is_lost(port: int) -> None:

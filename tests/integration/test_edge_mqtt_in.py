@@ -11,10 +11,11 @@ from support_certificates import authority, server_pair
 from support_edge import Hub, Process, write_config
 from support_servers import free_port, need
 
-from tweeling.errors import UnavailableError
+from tweeling.errors import ConfigError, UnavailableError
 from tweeling.wire.senml import Resolved
 from tweeling_edge.bench.memory import GOAL_MB
 from tweeling_edge.clock import Clock
+from tweeling_edge.config import load
 from tweeling_edge.drivers import Look, Site
 from tweeling_edge.drivers.mqtt_in import MqttIn, MqttInSettings
 from tweeling_edge.outbox_file import connect, look
@@ -86,6 +87,65 @@ def test_messages_of_a_local_broker_become_readings_that_the_hub_commits(tmp_pat
     by_name = {name: (at, value, unit) for name, at, value, unit in hub.readings}
     assert by_name["H1-A/fillingLevel"][1:] == (0.42, "/")
     assert by_name["H1-A/temperature"] == (1_772_362_800_000, 21.5, "Cel")
+
+
+OVERLAP = """
+[[drivers.readings]]
+topic = "shop/#"
+name = "H1-A/any"
+[[drivers.readings]]
+topic = "shop/{thing}/level"
+name = "{thing}/level"
+"""
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+def test_a_message_that_fits_two_rules_is_one_reading_of_each(tmp_path: Path, protocol: str) -> None:
+    with mosquitto_broker(tmp_path / "local") as local, Client(local, local.hub()) as client:
+        settings = f'protocol = "{protocol}"'
+        narrow = '[[drivers.readings]]\ntopic = "shop/{thing}/level"\nname = "{thing}/level"\n'
+        config = write_config(tmp_path, broker=None, extra=driver(local, rules=narrow, settings=settings))
+        with Process("run", config) as agent:  # which that broker remembers under this name
+            agent.wait_line("driver.connected")
+            assert agent.terminate() == 0
+        config = write_config(tmp_path, broker=None, extra=driver(local, rules=OVERLAP, settings=settings))
+        with Process("run", config) as agent:
+            agent.wait_line("driver.connected")
+            say(client, "H1-A", range(3))
+            client.published("shop/end", b"9")
+            until(lambda: 9 in [sample.value for sample in kept(tmp_path)], "the last")
+            assert agent.terminate() == 0
+    names = [sample.name for sample in kept(tmp_path)]
+    assert names == [*["H1-A/any", "H1-A/level"] * 3, "H1-A/any"]
+
+
+def test_rules_that_overlap_in_part_are_refused(tmp_path: Path) -> None:
+    rules = '[[drivers.readings]]\ntopic = "{}"\nname = "H1-A/any"\n'
+    with pytest.raises(ConfigError, match=r"'shop/[+]/level' and 'shop/H1-A/#' overlap") as caught:
+        load(
+            write_config(
+                tmp_path,
+                broker=None,
+                extra=f'[[drivers]]\nkind = "mqtt-in"\nbroker = {{}}\n{rules.format("shop/+/level")}'
+                f"{rules.format('shop/H1-A/#')}",
+            )
+        )
+    assert caught.value.field == "drivers[0].readings"
+
+
+def test_a_message_far_beyond_max_kb_is_not_even_sent(tmp_path: Path) -> None:
+    with mosquitto_broker(tmp_path / "local") as local, Client(local, local.hub()) as client:
+        config = write_config(tmp_path, broker=None, extra=driver(local, more="max_kb = 1"))
+        with Process("run", config) as agent:
+            agent.wait_line("driver.connected")
+            client.published("shop/H1-A/level", b"7" * 300_000)
+            client.published("shop/H1-A/level", b"7" * 2000)
+            client.published("shop/H1-A/level", b"7")
+            until(lambda: kept(tmp_path), "what comes after it")
+            with Process("status", config, "--json") as status:
+                assert status.wait() == 0
+            assert agent.terminate() == 0
+    assert list(json.loads(status.out)["unread"].values()) == [1]
 
 
 def test_what_comes_while_the_agent_is_away_waits_at_the_broker(tmp_path: Path) -> None:

@@ -8,9 +8,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
+import serial
+from serial.rfc2217 import PortManager
 from support_broker import mosquitto_broker, until
 from support_edge import Hub, Process, write_config
 from support_serial import Indicator
@@ -233,6 +236,27 @@ def test_a_serial_server_in_the_network_is_a_port_too(tmp_path: Path) -> None:
             # What is there when a port is opened is old, and thrown away: so an indicator sends again and again.
             until(lambda: connection.sendall(EMPTY) or kept.cursor()[1], "seen empty")
             until(lambda: connection.sendall(TRUCK) or kept.outbox.rows == 1, "weighed")
+
+
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name)\\(\\) is deprecated")  # pyserial's own
+def test_a_serial_server_that_is_told_the_baud_is_a_port_too() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                answers = PortManager(serial.serial_for_url("loop://"), SimpleNamespace(write=connection.sendall))
+                while raw := connection.recv(1024):
+                    list(answers.filter(raw))
+                    connection.sendall(TRUCK)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            (look,) = scale(f"rfc2217://127.0.0.1:{server.getsockname()[1]}").look()
+        finally:
+            thread.join()
+    assert look == Look("H1-A/scale", "ST,GS,+0014540kg", 14_540_000, "g")
 
 
 def test_a_look_shows_what_the_indicator_says(indicator: Indicator) -> None:

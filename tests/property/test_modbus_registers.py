@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tweeling_edge.drivers.modbus import _look
 from tweeling_edge.drivers.registers import LIMITS, Register, alone, questions
 
 ORDERS = ["ABCD", "CDAB", "BADC", "DCBA"]
@@ -107,3 +108,17 @@ def test_neighbours_are_read_with_as_few_questions_as_the_limit_allows(count: in
 def test_a_register_that_cannot_be_is_refused(told: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         register(**told)
+
+
+@pytest.mark.parametrize(("kind", "says"), [("uint64", 2**64 - 1), ("int64", 2**63 - 1), ("int64", -(2**63) + 1)])
+def test_a_value_of_64_bits_that_means_nothing_is_named_exactly(kind: str, says: int) -> None:
+    told = register(type=kind, invalid=[says])
+    assert _look(told, says).wrong == "says that it has no value"
+    assert not _look(told, says - 1).wrong
+    assert not _look(told, says + 1).wrong
+
+
+def test_a_float_that_means_nothing_is_named_with_or_without_a_point() -> None:
+    for invalid in (-9999, -9999.0):
+        assert _look(register(type="float32", invalid=[invalid]), -9999.0).wrong
+    assert _look(register(type="float32", invalid=[0.1]), 0.1).wrong

@@ -21,6 +21,8 @@ GOOD: dict[str, Any] = {
     "material": "beton_puin",
 }
 
+WEIGHT = {"protocol": "pattern", "pattern": r"(?P<weight>\d+)", "unit": "kg"}
+
 
 def settings(**changed: Any) -> SerialSettings:
     return validated(SerialSettings, {**GOOD, **changed}, source="edge.toml", base=Path(), field="drivers[0]")
@@ -41,6 +43,20 @@ def settings(**changed: Any) -> SerialSettings:
         ({"pattern": "x"}, "drivers[0]", "pattern belong to protocol = \"pattern\", not 'st-gs'"),
         ({"protocol": "pattern"}, "drivers[0]", "pattern has no group weight, gross or net"),
         ({"protocol": "pattern", "pattern": "(?P<weight>"}, "drivers[0]", "pattern is no regular expression"),
+        ({"protocol": "mt-sics", "counts": "net"}, "drivers[0]", 'counts = "net" would count nothing'),
+        (
+            {**WEIGHT, "pattern": r"(?P<net>\d+)", "counts": "gross"},
+            "drivers[0]",
+            "no frame of pattern says that it is gross",
+        ),
+        ({**WEIGHT, "counts": "gross"}, "drivers[0]", "above the weight of an empty container"),
+        (
+            {"protocol": "mt-sics", "weigh": "ticket"},
+            "drivers[0]",
+            'Use weigh = "rest", or a pattern with a group `ticket`',
+        ),
+        ({"protocol": "toledo", "weigh": "ticket"}, "drivers[0]", "which is asked for or comes by itself"),
+        ({**WEIGHT, "ask": "P", "weigh": "ticket"}, "drivers[0]", "would count a load at each frame of pattern"),
         ({"ask": "é"}, "drivers[0].ask", "more than ASCII"),
         ({"parity": "N"}, "drivers[0].parity", "none, even or odd"),
         ({"bauds": 9600}, "drivers[0].bauds", "is no setting"),
@@ -51,6 +67,16 @@ def test_what_is_wrong_is_named_with_its_remedy(changed: dict[str, Any], field: 
         settings(**changed)
     assert caught.value.field == field
     assert said in str(caught.value)
+
+
+def test_what_tells_mode_or_ticket_may_be_counted_by_it() -> None:
+    for protocol in ("st-gs", "sma", "rinstrum", "toledo"):
+        assert settings(protocol=protocol, counts="net").rules().counts == "net"
+    assert settings(**{**WEIGHT, "pattern": r"(?P<net>\d+)"}, counts="net").rules().counts == "net"
+    numbered = {**WEIGHT, "pattern": r"(?P<ticket>\d+) (?P<weight>\d+)", "ask": "P", "weigh": "ticket"}
+    assert settings(**numbered).spoken().ask == b"P"
+    assert settings(weigh="ticket").weigh == "ticket", "the key on an indicator makes it print"
+    assert settings(protocol="mt-sics", ask="", weigh="ticket").weigh == "ticket"
 
 
 def test_a_tenth_of_a_load_is_an_empty_scale_unless_something_else_is_said() -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tweeling_edge.drivers.topics import Pattern, check_template, filled
+from tweeling_edge.drivers.topics import Pattern, check_template, covers, filled, overlap, widest
 
 
 @pytest.mark.parametrize(
@@ -47,3 +50,30 @@ def test_a_name_is_made_of_named_levels_only() -> None:
         check_template("{hub}/level", pattern)
     with pytest.raises(ValueError, match="no thing/attribute"):
         check_template("{thing}", pattern)
+
+
+LEVELS = ("a", "b", "$c")
+TOPICS = ["/".join(levels) for count in (1, 2, 3, 4) for levels in product(LEVELS, repeat=count)]
+FILTERS = st.builds(
+    lambda levels, more: "/".join([*levels, *more]),
+    st.lists(st.sampled_from(["a", "b", "+"]), min_size=1, max_size=3),
+    st.sampled_from([[], ["#"]]),
+)
+
+
+def fitting(text: str) -> set[str]:
+    return {topic for topic in TOPICS if Pattern.parse(text).match(topic) is not None and topic[0] != "$"}
+
+
+@given(FILTERS, FILTERS)
+def test_one_filter_covers_or_overlaps_another_as_their_topics_do(one: str, other: str) -> None:
+    assert covers(one, other) == (fitting(other) <= fitting(one))
+    assert overlap(one, other) == bool(fitting(one) & fitting(other))
+
+
+def test_only_the_widest_filters_are_subscribed_to() -> None:
+    assert widest(["shop/+/level", "shop/#", "shop/+/level", "zigbee/+"]) == ("shop/#", "zigbee/+")
+    assert widest(["#", "a/#", "$SYS/#", "+/b"]) == ("#", "$SYS/#")
+    with pytest.raises(ValueError, match="'a/\\+' and '\\+/b' overlap"):
+        widest(["a/+", "+/b"])
+    assert widest(["a/+", "+/b", "+/+"]) == ("+/+",), "what overlaps is not subscribed to"

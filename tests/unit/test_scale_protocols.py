@@ -130,6 +130,34 @@ def test_two_of_gross_tare_and_net_give_the_third() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["weight", "net", "gross"])
+def test_a_sign_that_stands_apart_is_that_of_the_weight_displayed(name: str) -> None:
+    told = Pattern(rf"(?P<sign>[ -])(?P<{name}>\d+)kg N", unit="kg")(Frame(b"-14540kg N"))
+    assert isinstance(told, Reading)
+    assert told.weight_g == -14_540_000
+
+
+def test_a_ticket_in_pounds_is_compared_before_it_is_rounded() -> None:
+    pattern = Pattern(r"(?P<gross>\d+) (?P<tare>\d+) (?P<net>\d+)", unit="lb")
+    for gross, tare in ((50_001, 20_002), (3, 2), (1001, 500)):
+        told = pattern(Frame(b"%d %d %d" % (gross, tare, gross - tare)))
+        assert isinstance(told, Reading), told
+        assert told[3:5] == (grams(f"{gross}", "lb"), grams(f"{tare}", "lb"))
+        assert told.gross_g is not None
+        assert told.tare_g is not None
+        assert told.weight_g == told.gross_g - told.tare_g
+    assert isinstance(pattern(Frame(b"50001 20002 30000")), NotUnderstood)
+
+
+def test_a_tare_in_the_frame_is_taken_off_a_gross_weight_and_not_off_a_net_one() -> None:
+    pattern = Pattern(r"(?P<mode>[GNT ]) (?P<weight>\d+) (?P<tare>\d* ?)", unit="kg")
+    assert pattern(Frame(b"G 30 12")) == Reading(18_000, None, "net", 30_000, 12_000)
+    assert pattern(Frame(b"N 18 12")) == Reading(18_000, None, "net", 30_000, 12_000)
+    assert pattern(Frame(b"G 30  ")) == Reading(30_000, None, "gross", 30_000)
+    assert pattern(Frame(b"T 12 12")) == Reading(12_000, None, "tare")
+    assert pattern(Frame(b"  30 12")) == NotUnderstood("a tare, and not whether the weight is gross or net")
+
+
 @pytest.mark.parametrize("checksum", ["xor", "sum"])
 def test_a_checksum_of_two_digits_guards_a_pattern(checksum: str) -> None:
     pattern = Pattern(r"(?P<weight>\d+)kg(?P<checksum>..)", unit="kg", checksum=checksum)  # type: ignore[arg-type]  # parametrised
@@ -144,6 +172,8 @@ def test_a_checksum_of_two_digits_guards_a_pattern(checksum: str) -> None:
         ("(?P<weight>", "is no regular expression"),
         (r"(?P<mass>\d+)", "has a group 'mass'; known are checksum, gross"),
         (r"(?P<tare>\d+)", "has no group weight, gross or net"),
+        (r"(?P<sign>-)(?P<gross>\d+)(?P<net>\d+)", "a group sign for several numbers"),
+        (r"(?P<weight>\d+) (?P<tare>\d+)", "name the weight gross or net, or add a group mode"),
         (r"(?P<weight>\d+)(?P<checksum>..)", "exactly where a checksum is chosen"),
     ],
 )

@@ -121,6 +121,7 @@ def test_a_copy_of_the_last_ticket_is_no_second_weighing_even_after_a_restart() 
     tickets = Tickets(rules, Memory())
     assert tickets.see(printed, 0) == Weighing(23_520, 25_000, 1480, "0042")
     assert tickets.see(printed, 0) is None
+    assert Tickets(rules, tickets.memory).see(printed._replace(weight_g=23_500), 0), "numbers began again"
     again = Tickets(rules, tickets.memory)
     assert again.see(printed, 0) is None
     assert again.see(printed._replace(ticket="0043"), 0) is not None

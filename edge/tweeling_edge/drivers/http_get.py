@@ -84,7 +84,7 @@ class Getter:
         try:
             with _within(self._timeout_s, connection) as late:
                 try:
-                    connection.connect()
+                    self._connect(connection, late)
                     self._check_near(parts, connection)
                     target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
                     connection.request("GET", target, headers=self._headers)
@@ -97,6 +97,17 @@ class Getter:
                 return answer
         finally:
             connection.close()
+
+    def _connect(self, connection: HTTPConnection, late: threading.Event) -> None:
+        # By ourselves, so that there is something to hang up on as soon as it is there: a handshake may trickle, too.
+        sock = connection.sock = socket.create_connection((connection.host, connection.port), self._timeout_s)
+        if self._context is not None:
+            sock = self._context.wrap_socket(sock, server_hostname=connection.host, do_handshake_on_connect=False)
+            connection.sock = sock
+        if late.is_set():  # while a name was looked up, or the other end was slow to answer
+            raise TimeoutError
+        if isinstance(sock, ssl.SSLSocket):
+            sock.do_handshake()
 
     def _connection(self, parts: SplitResult) -> HTTPConnection:
         host = parts.hostname or ""

@@ -30,7 +30,7 @@ _ASK = {
 }
 _FORBIDDEN = frozenset({1, 2, 3})  # exceptions that one register may cause for its neighbours
 _BEHIND_GATEWAY = frozenset({10, 11})  # exceptions that say that the device is silent
-_AGAIN = 1  # a question is asked once more: serial lines have noise
+_AGAIN = 1  # over TCP, where an answer says which question it belongs to, one is asked once more
 _SEE_ADDRESS = "See `table`, `address` and `type`"
 _SEE_DEVICE = "See cable, `device`, `baud` and `parity`"
 
@@ -92,6 +92,8 @@ class Modbus(Polled):
             self._connect()
             for asked in self._devices:
                 unheard += yield from self._device(asked)
+                if self._stop.is_set():
+                    return
         finally:
             self._client.close()  # a controller has few connections, and a line perhaps another reader
         if len(unheard) == len(self._settings.registers):
@@ -101,7 +103,7 @@ class Modbus(Polled):
     def _device(self, asked: list[Question]) -> Generator[Look, None, list[Look]]:
         """Ask one device all its questions; return what it left unanswered, so that silence costs one wait."""
         waiting = list(asked)
-        while waiting:
+        while waiting and not self._stop.is_set():
             question = waiting[0]
             try:
                 answer = self._ask(question)
@@ -123,8 +125,9 @@ class Modbus(Polled):
             wrong = f"{exception(answer.exception_code)} (exception {answer.exception_code})"
             yield from (Look(each.name, wrong=wrong, remedy=_SEE_ADDRESS) for each in question.registers)
             return
-        words = answer.bits if question.table in {"coil", "discrete"} else answer.registers
-        if len(words) < question.size:
+        bits = question.table in {"coil", "discrete"}  # which come by eight
+        words = answer.bits if bits else answer.registers
+        if len(words) != question.size and not (bits and len(words) > question.size):
             wrong = f"answered {len(words)} of {question.size}"
             yield from (Look(each.name, wrong=wrong, remedy=_SEE_ADDRESS) for each in question.registers)
             return
@@ -143,11 +146,22 @@ class Modbus(Polled):
             self._client.close()
             raise _SilentError("the other end hung up") from exc  # as some gateways do for a device that is silent
         except self._errors.ModbusException as exc:
-            self._client.close()  # an answer that comes too late must not be the next one's
-            raise _SilentError(f"no answer within {self._settings.timeout_s:g} s, asked twice") from exc
+            self._let_pass()
+            twice = ", asked twice" if self._settings.host else ""
+            raise _SilentError(f"no answer within {self._settings.timeout_s:g} s{twice}") from exc
         if answer.isError() and answer.exception_code in _BEHIND_GATEWAY:
             raise _SilentError(exception(answer.exception_code))
         return answer
+
+    def _let_pass(self) -> None:
+        """See to it that an answer that comes too late is not taken for the next one's.
+
+        On a serial line nothing says which question an answer belongs to. So nothing is asked there until one that is
+        on its way has come.
+        """
+        if not self._settings.host:
+            self._stop.wait(self._settings.timeout_s)
+        self._client.close()  # and opened empty
 
     def _connect(self) -> None:
         # By ourselves, since pymodbus would swallow the reason why it fails.
@@ -182,7 +196,7 @@ def _client(settings: ModbusSettings) -> Any:
         parity=settings.parity[0].upper(),
         stopbits=settings.stop_bits,
         timeout=settings.timeout_s,
-        retries=_AGAIN,
+        retries=0,
     )
 
 

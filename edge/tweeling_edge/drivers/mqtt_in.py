@@ -29,7 +29,7 @@ from tweeling_edge.drivers import Batch, Look, Site, jsonpath
 from tweeling_edge.drivers.jsonpath import JsonPath
 from tweeling_edge.drivers.sensors import Conversion, check_unit
 from tweeling_edge.drivers.times import known_zone, time_ms
-from tweeling_edge.drivers.topics import Pattern, check_template, filled
+from tweeling_edge.drivers.topics import Pattern, check_template, filled, widest
 from tweeling_edge.line import tls_context
 from tweeling_edge.logs import Seldom
 from tweeling_edge.sample import Sample
@@ -91,6 +91,12 @@ class MqttInSettings(DriverSettings):
 
     _known_zone = field_validator("zone")(known_zone)
 
+    @field_validator("readings")
+    @classmethod
+    def _comes_once(cls, readings: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        widest(Pattern.parse(rule.topic).filter for rule in readings)
+        return readings
+
 
 class _Unread(NamedTuple):
     """A message that a rule makes no reading of. reason: one of a few, to be counted; detail: for a person."""
@@ -119,11 +125,15 @@ class MqttIn:
         self._patience_s = site.patience_s
         self._max_bytes = settings.max_kb << 10
         self._readers = [_Reader(rule, ZoneInfo(settings.zone)) for rule in settings.readings]
+        filters = [reader.filter for reader in self._readers]
+        topics = widest(filters)
         own = hashlib.sha256(self.name.encode()).hexdigest()[:8]
         self._terms = Terms(
             client_id=settings.client_id or f"tweeling-{site.hub}-{site.node}-{own}",
-            topics=tuple(dict.fromkeys(rule.filter for rule in self._readers)),
+            topics=topics,
+            not_topics=tuple(each for each in dict.fromkeys(filters) if each not in topics),
             keep_s=settings.keep_s,
+            max_bytes=self._max_bytes,
             manual_ack=True,
         )
         self._told = Seldom(log, "message.unread", "messages")

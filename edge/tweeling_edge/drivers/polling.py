@@ -50,17 +50,22 @@ class Polled(ABC):
         self.name = name
         self._every_ms = settings.every_s * 1000
         self._clock = site.clock
+        self._stop = threading.Event()  # of batches, for a look that takes long
         self._down = False
         self._lost: set[str] = set()
         self._told: dict[str, Resolved] = {}
 
     @abstractmethod
     def look(self) -> Iterable[Look]:
-        """Look at each sensor once. Raises OSError or UnavailableError when none can be reached."""
+        """Look at each sensor once, or as far as it comes before `_stop` is set.
+
+        Raises OSError or UnavailableError when none can be reached.
+        """
 
     def batches(self, cursor: str | None, stop: threading.Event) -> Iterator[Batch]:  # noqa: ARG002 -- nothing to go on from
         """Yield what each look brought, until stop is set."""
         cadence = Cadence(self._every_ms, self._clock.passed_ms())
+        self._stop = stop
         while not stop.is_set():
             if news := [record for record in self._seen() if self._told.get(record.name) != record]:
                 yield Batch(tuple((record,) for record in news))
@@ -80,6 +85,8 @@ class Polled(ABC):
                 log.warning("driver.lost", extra={"driver": self.name, "reason": str(exc)})
             self._down = True
             return
+        if self._stop.is_set():
+            return  # a look cut short tells nothing of what it did not reach
         if self._down:
             log.info("driver.back", extra={"driver": self.name})
         self._down = False

@@ -28,7 +28,7 @@ def open_port(
             parity=parity[0].upper(),
             stopbits=stop_bits,
             timeout=timeout_s,
-            write_timeout=_WRITE_S,
+            write_timeout=None if port.startswith("rfc2217://") else _WRITE_S,  # which pyserial refuses there
             exclusive=True,  # a second reader would take every other byte
         )
     except termios.error as exc:  # what a port says that vanishes meanwhile

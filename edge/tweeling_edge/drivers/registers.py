@@ -54,7 +54,7 @@ class Register(Sensor):
     order: Order = Field(
         "ABCD", description="the order of bytes: ABCD, CDAB (words swapped), BADC (bytes swapped) or DCBA"
     )
-    invalid: tuple[float, ...] = Field((), description="raw values that mean nothing, such as [65535]")
+    invalid: tuple[int | float, ...] = Field((), description="raw values that mean nothing, such as [65535]")
 
     @model_validator(mode="before")
     @classmethod

@@ -122,7 +122,21 @@ class SerialSettings(DriverSettings):
                 Pattern(self.pattern, unit=self.unit, checksum=self.checksum)
             except ValueError as exc:
                 raise ValueError(f"pattern {exc}") from exc
+        self._fits(self.spoken())
         return self
+
+    def _fits(self, protocol: Protocol) -> None:
+        if self.counts != "any" and self.counts not in protocol.modes:
+            raise ValueError(
+                f'counts = "{self.counts}" would count nothing: no frame of {self.protocol} says that it is '
+                f"{self.counts}. Leave `counts` out, with `above_kg` above the weight of an empty container"
+            )
+        repeats = protocol.ask or self.protocol.startswith("toledo")
+        if self.weigh == "ticket" and repeats and not protocol.tells_ticket:
+            raise ValueError(
+                f'weigh = "ticket" would count a load at each frame of {self.protocol}, which is asked for or comes by '
+                'itself. Use weigh = "rest", or a pattern with a group `ticket`'
+            )
 
     @property
     def empty_kg(self) -> float:

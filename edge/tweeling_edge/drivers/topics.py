@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from tweeling.wire.senml import is_name
 
@@ -55,6 +56,53 @@ class Pattern:
             elif level not in {"+", told[at]}:
                 return None
         return found if len(told) == len(self.levels) else None
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether one filter fits every topic that another fits."""
+    told, asked = wide.split("/"), narrow.split("/")
+    if _starts_apart(told, asked):
+        return False
+    for at, level in enumerate(told):
+        if level == "#":
+            return True
+        if at >= len(asked) or asked[at] == "#" or level not in {"+", asked[at]}:
+            return False
+    return len(told) == len(asked)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether some topic fits both filters."""
+    left, right = one.split("/"), other.split("/")
+    if _starts_apart(left, right):
+        return False
+    for level, beside in zip(left, right, strict=False):
+        if "#" in {level, beside}:
+            return True
+        if "+" not in {level, beside} and level != beside:
+            return False
+    return len(left) == len(right) or max(left, right, key=len)[min(len(left), len(right)) :] == ["#"]
+
+
+def widest(filters: Iterable[str]) -> tuple[str, ...]:
+    """The filters that no other covers, for a broker may send a message once for each that it fits.
+
+    Raises ValueError where two of them overlap.
+    """
+    unique = list(dict.fromkeys(filters))
+    kept = tuple(each for each in unique if not any(other != each and covers(other, each) for other in unique))
+    for one, other in combinations(kept, 2):
+        if overlap(one, other):
+            raise ValueError(
+                f"{one[:80]!r} and {other[:80]!r} overlap, and what fits both would come twice: "
+                "take one topic that covers both, or a driver for each"
+            )
+    return kept
+
+
+def _starts_apart(one: Sequence[str], other: Sequence[str]) -> bool:
+    # MQTT 5 §4.7.2: a wildcard in the first place leaves out $SYS and its like.
+    return one[0].startswith("$") != other[0].startswith("$")
 
 
 def check_template(template: str, pattern: Pattern) -> None:

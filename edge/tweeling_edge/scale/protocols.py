@@ -2,7 +2,7 @@
 
 The groups, all optional but that there must be a weight:
 
-* `weight`, or `gross`, `tare`, `net`: numbers; `sign`: a sign that stands apart; `unit`: theirs
+* `weight`, or `gross`, `tare`, `net`: numbers; `unit`: theirs; `sign`: of the one displayed, where it stands apart
 * `stable`: text that is there only when the load rests; `moving`: text that is there only when it does not
 * `out`: text that is there only when there is no weight: overload, underload, error
 * `mode`: whether the weight is gross (G, B), net (N) or tare (T, P), by its first letter
@@ -19,9 +19,10 @@ from operator import xor
 from typing import Literal
 
 from tweeling_edge.scale.frames import Frame, Framing
-from tweeling_edge.scale.reading import Mode, NotUnderstood, NoWeight, Reading, Said, grams
+from tweeling_edge.scale.reading import Mode, NotUnderstood, NoWeight, Reading, Said, exact, rounded
 from tweeling_edge.scale.toledo import read_toledo
 
+_DISPLAYED = frozenset({"weight", "gross", "net"})
 NUMBERS = frozenset({"weight", "gross", "tare", "net"})
 GROUPS = NUMBERS | {"sign", "unit", "stable", "moving", "out", "mode", "ticket", "checksum"}
 
@@ -38,6 +39,23 @@ class Protocol:
     framing: Framing
     read: Callable[[Frame], Said]
     ask: bytes = b""
+
+    @property
+    def tells_ticket(self) -> bool:
+        """Whether its frames may have a number of their own."""
+        return isinstance(self.read, Pattern) and "ticket" in self.read.groups
+
+    @property
+    def modes(self) -> frozenset[Mode]:
+        """Which weights its frames may say that they are, of gross and net."""
+        if not isinstance(self.read, Pattern) or "mode" in self.read.groups:
+            return frozenset({"gross", "net"})
+        groups = self.read.groups
+        told: Mapping[Mode, bool] = {
+            "gross": "gross" in groups,
+            "net": "net" in groups or {"gross", "tare"} <= groups,
+        }
+        return frozenset(mode for mode, there in told.items() if there)
 
     def of_unit(self, unit: str) -> Protocol:
         """The same, where frames that name no unit are of this one."""
@@ -56,14 +74,23 @@ class Pattern:
         groups = set(self._pattern.groupindex)
         if unknown := sorted(groups - GROUPS):
             raise ValueError(f"has a group {unknown[0]!r}; known are {', '.join(sorted(GROUPS))}")
-        if not groups & {"weight", "gross", "net"}:
+        if not groups & _DISPLAYED:
             raise ValueError("has no group weight, gross or net")
+        if "sign" in groups and len(groups & _DISPLAYED) > 1:
+            raise ValueError("has a group sign for several numbers: let the group of each begin with its own")
+        if {"weight", "tare"} <= groups and "mode" not in groups:
+            raise ValueError("has groups weight and tare: name the weight gross or net, or add a group mode")
         if (checksum != "none") != ("checksum" in groups):
             raise ValueError("has a group checksum exactly where a checksum is chosen")
         self._unit = unit
         self._checksum = checksum
         self._tells_rest = "stable" in groups
         self._tells_motion = "moving" in groups
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """What it may tell."""
+        return frozenset(self._pattern.groupindex)
 
     def of_unit(self, unit: str) -> Pattern:
         """The same, where frames that name no unit are of this one."""
@@ -99,15 +126,16 @@ class Pattern:
     def _reading(self, said: Mapping[str, str], stable: bool | None) -> Reading:
         unit = said.get("unit", self._unit)
         sign = said.get("sign", "").strip()
-        told = {
-            name: grams(sign + said[name] if name == "weight" else said[name], unit) for name in NUMBERS & set(said)
+        precise = {
+            name: exact(sign + said[name] if name in _DISPLAYED else said[name], unit) for name in NUMBERS & set(said)
         }
         ticket = said.get("ticket", "").strip()
         if ticket and not _TICKET.fullmatch(ticket):
             raise ValueError(f"{ticket[:20]!r} is no ticket number")
+        told = {name: rounded(value) for name, value in precise.items()}
         gross, tare, net = told.get("gross"), told.get("tare"), told.get("net")
         if gross is not None and tare is not None:
-            if net is not None and net != gross - tare:
+            if net is not None and precise["net"] != precise["gross"] - precise["tare"]:
                 raise ValueError(f"gross {gross} g - tare {tare} g is not net {net} g")
             net = gross - tare
         mode = _MODES.get(said.get("mode", " ").strip()[:1].upper())
@@ -120,8 +148,11 @@ class Pattern:
         return self._displayed(told["weight"], tare, mode, stable, ticket)
 
     def _displayed(self, weight: int, tare: int | None, mode: Mode | None, stable: bool | None, ticket: str) -> Reading:
-        if mode == "net" and tare is not None:
-            return Reading(weight, stable, mode, weight + tare, tare, ticket)
+        if tare is not None and mode is None:
+            raise ValueError("a tare, and not whether the weight is gross or net")
+        if tare is not None and mode != "tare":
+            gross = weight if mode == "gross" else weight + tare
+            return Reading(gross - tare, stable, "net", gross, tare, ticket)
         return Reading(weight, stable, mode, weight if mode == "gross" else None, None, ticket)
 
 

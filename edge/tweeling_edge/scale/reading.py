@@ -51,7 +51,17 @@ Said = Reading | NoWeight | NotUnderstood
 
 
 def grams(number: str, unit: str) -> int:
-    """A printed weight in grams, half to even below one; raise ValueError where it is none or the unit is unknown."""
+    """A printed weight in whole grams; raise ValueError where it is none or the unit is unknown."""
+    return rounded(exact(number, unit))
+
+
+def rounded(value: Decimal) -> int:
+    """Whole grams, half to even."""
+    return int(value.to_integral_value(ROUND_HALF_EVEN))
+
+
+def exact(number: str, unit: str) -> Decimal:
+    """A printed weight in grams, to the last digit; raise ValueError where it is none or the unit is unknown."""
     found = _NUMBER.fullmatch(number.strip())
     if found is None:
         raise ValueError(f"{number.strip()[:20]!r} is no weight")
@@ -61,7 +71,7 @@ def grams(number: str, unit: str) -> int:
     value = Decimal(found[1] + found[2].replace(",", ".")) * factor
     if abs(value) > MAX_G:
         raise ValueError(f"{number.strip()[:20]!r} {unit.strip()} is more than a scale can carry")
-    return int(value.to_integral_value(ROUND_HALF_EVEN))
+    return value
 
 
 def known_unit(unit: str) -> str:

@@ -106,7 +106,10 @@ class Watch:
 
 
 class Tickets:
-    """Sees the lines that an indicator prints: each is a weighing, but a copy of the last ticket."""
+    """Sees the lines that an indicator prints: each is a weighing, but a copy of the last ticket.
+
+    A copy has its number and its weight: numbers begin again, every day or when the indicator is switched on.
+    """
 
     def __init__(self, rules: Rules, memory: Memory) -> None:
         self._rules = rules
@@ -118,7 +121,7 @@ class Tickets:
             return None
         if said.weight_g < self._rules.above_g or self._rules.counts not in {"any", said.mode}:
             return None
-        if said.ticket and said.ticket == self.memory.ticket:
+        if said.ticket and (said.ticket, said.weight_g) == (self.memory.ticket, self.memory.counted_g):
             return None
         self.memory = replace(self.memory, counted_g=said.weight_g, ticket=said.ticket)
         return weighing(said, self._rules.tare_g)
