@@ -24,6 +24,7 @@ settings.register_profile(
 settings.load_profile("tweeling")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with the folder it lives in, and say which share a process: those of a file, those of the demo."""
     for item in items:
