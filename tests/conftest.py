@@ -25,14 +25,22 @@ settings.load_profile("tweeling")
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark each test with the folder it lives in, and say which share a process: those of a file, those of the demo."""
     for item in items:
         place = item.path.relative_to(_HERE)
         item.add_marker(getattr(pytest.mark, place.parts[0]))
-        item.add_marker(pytest.mark.xdist_group("demo" if "demo" in getattr(item, "fixturenames", ()) else str(place)))
-    # The demo takes its share of the machine while it runs, so those who need it come last, together.
-    items.sort(key=lambda item: "demo" in getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group("demo" if _needs_demo(item) else str(place)))
+        if place.parts[0] == "fault":
+            item.add_marker(pytest.mark.alone)
+    # The demo takes its share of the machine while it runs, so those who need it come last, together; but first where
+    # others run beside them, for they take long.
+    beside = hasattr(config, "workerinput")
+    items.sort(key=lambda item: _needs_demo(item) != beside)
+
+
+def _needs_demo(item: pytest.Item) -> bool:
+    return "demo" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")

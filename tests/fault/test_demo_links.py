@@ -37,6 +37,7 @@ def test_a_part_killed_in_mid_run_is_named_with_what_was_kept(folder: Path, vict
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_after_every_kill_the_next_run_catches_up(folder: Path) -> None:
     need("anvil")
     seen = summary(headless(folder, 12))

@@ -16,6 +16,7 @@ from tweeling.wire.ack import Ack, State
 from tweeling.wire.envelope import Envelope, decode, parse
 
 TOPIC = topics.parse("tweeling/v1/H1/n1/up")
+TEXT = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9:._-]{0,9}/[A-Za-z][A-Za-z0-9:._-]{0,9}", fullmatch=True)
 TIMES = st.integers(10**12, NOW)
 READINGS = st.builds(
@@ -32,7 +33,7 @@ WEIGHINGS = st.builds(
     TIMES,
     st.integers(0, 10**12),
     st.just("g"),
-    st.fixed_dictionaries({"mv_": st.sampled_from(["in", "out"]), "mat": st.text(max_size=8)}),
+    st.fixed_dictionaries({"mv_": st.sampled_from(["in", "out"]), "mat": st.text(TEXT, max_size=8)}),
 )
 REASONS = st.text(max_size=20)
 DROPPED = st.lists(st.tuples(st.integers(1, 99), st.integers(0, 9), REASONS))
