@@ -75,7 +75,8 @@ def test_a_backup_is_an_archive_as_any_tool_lists_it(place: Path) -> None:
 def test_what_was_made_is_told_to_people_and_to_programs(place: Path) -> None:
     told = typed("tweeling backup hub.tar.zst", place)
     assert re.fullmatch(
-        r"hub\.tar\.zst: [\d.]+ [kM]B, 5 files of [\d.]+ [kM]B, journal through batch 13, 11 custody entries, of 2\S+Z\n",
+        r"hub\.tar\.zst: [\d.]+ [kM]B, 5 files of [\d.]+ [kM]B, journal through batch 13, "
+        r"11 custody entries, of 2\S+Z\n",
         told.stdout,
     )
     answer = json.loads(typed("tweeling restore hub.tar.zst --verify --json", place).stdout)
