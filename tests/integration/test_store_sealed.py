@@ -14,6 +14,7 @@ from threading import Event, Thread
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from support_servers import ROOT
 from support_store import DAY, HOUR, MINUTE, T0, points
@@ -133,6 +134,35 @@ def test_a_month_that_is_lost_for_good_is_given_up_with_the_live_file(path: Path
         days = store.window(A, start_ms=T0, end_ms=NOW, step_ms=DAY, aggregate=Aggregate.COUNT)
         assert days.times[0] == T0 + 31 * DAY
         assert store.count() == 2 * (9600 - 24 - 31 * 96)
+
+
+def test_a_month_that_says_nothing_is_set_aside_and_never_removed(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    january = next(path.with_suffix(".sealed").glob("raw-2026-01.*"))
+    damaged = january.read_bytes()[:-1000] + bytes(1000)
+    january.write_bytes(damaged)
+    path.rename(path.with_suffix(".aside"))
+    for _ in range(2):
+        with closing(DuckDBStore(path, keeping=FOR_EVER)) as store:
+            assert len(_january(store)) == 0
+            store.maintain(NOW + DAY)
+    assert january.with_name(f"{january.name}.unreadable").read_bytes() == damaged
+    assert [record.message for record in caplog.records].count("store.unreadable") == 1
+
+
+def test_a_month_that_the_disk_does_not_give_is_not_passed_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sorted(path.with_suffix(".sealed").iterdir())
+    path.rename(path.with_suffix(".aside"))
+
+    def denied(_: Path) -> None:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "read_metadata", denied)
+        with pytest.raises(UnavailableError, match=r"\.parquet: Permission denied\. Let the hub read it"):
+            DuckDBStore(path)
+    assert sorted(path.with_suffix(".sealed").iterdir()) == before
+    with closing(DuckDBStore(path, keeping=FOR_EVER)) as store:
+        assert len(_january(store)) == 96
 
 
 def test_what_a_killed_process_left_is_removed_but_never_beside_a_missing_file(path: Path) -> None:

@@ -46,9 +46,9 @@ def name(kind: Kind, start_ms: int, number: int) -> str:
 
 
 def newest_number(folder: Path) -> int:
-    """The highest number in a folder, whether its file counts or not."""
+    """The highest number in a folder, whether its file counts, or is set aside, or not."""
     there = folder.iterdir() if folder.is_dir() else ()
-    return max((int(path.name.split(".")[1]) for path in there if NAME.fullmatch(path.name)), default=0)
+    return max((int(path.name.split(".")[1]) for path in there if NAME.match(path.name)), default=0)
 
 
 def month_of(time_ms: int) -> int:
