@@ -195,6 +195,37 @@ def test_a_full_disk_leaves_everything_as_it_was(store: DuckDBStore, monkeypatch
     assert _january(store).values.tolist()[1] == 0.5
 
 
+def test_a_folder_that_cannot_be_made_is_named_and_takes_nothing_down(tmp_path: Path) -> None:
+    path = tmp_path / "points.duckdb"
+    with closing(DuckDBStore(path, keeping=FOR_EVER)) as store:
+        store.apply(points((A, T0, 0.5)), source="j", through=1)
+        store.folder.write_bytes(b"in the way")
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match=r"points\.sealed: File exists\. Let the hub write to"):
+                store.maintain(NOW)
+        assert len(_january(store)) == 1
+        store.folder.unlink()
+        store.maintain(NOW)
+        assert [file.name for file in store.folder.iterdir()] == ["raw-2026-01.000001.parquet"]
+
+
+@pytest.mark.parametrize("call", ["stat", "unlink"])
+def test_what_the_disk_refuses_while_sealing_is_no_other_error(
+    store: DuckDBStore, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def refused(path: Path, **_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    store.apply(points((A, T0 + 1, 0.5)), source="j", through=3)
+    (store.folder / "raw-2026-01.000099.parquet.part").write_bytes(b"half")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, call, refused)
+        with pytest.raises(UnavailableError, match="Input/output error"):
+            store.maintain(NOW + DAY)
+    store.maintain(NOW + DAY)
+    assert store.count() == 2 * 9600 + 1
+
+
 def test_a_month_that_is_over_is_one_file_and_the_live_file_is_small(store: DuckDBStore) -> None:
     for day in range(1, 30):
         store.apply(points((A, NOW + day * DAY, 0.5), (B, T0 + day, 0.5)), source="j", through=2 + day)

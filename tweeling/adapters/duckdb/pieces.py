@@ -94,6 +94,8 @@ def trouble(folder: Path, pieces: Sequence[Piece], exc: Exception | None = None)
             size = path.stat().st_size
         except FileNotFoundError:
             return _damaged(path, "is missing")
+        except OSError as denied:
+            return _damaged(path, f"cannot be read ({denied.strerror})")
         if size != piece.bytes:
             return _damaged(path, f"has {size} bytes of {piece.bytes}")
     for piece in pieces:

@@ -8,8 +8,8 @@ What a crash leaves behind is not listed, and is removed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -88,13 +88,14 @@ class Sealing:
         """Remove what a process that died has left."""
         with self._live.cursor(reading=True) as cursor:
             pieces = listed(cursor)
-        for path in strays(self._folder, pieces):
-            log.info("store.stray", extra={"file": str(path)})
-            path.unlink(missing_ok=True)
+        with self._told():
+            for path in strays(self._folder, pieces):
+                log.info("store.stray", extra={"file": str(path)})
+                path.unlink(missing_ok=True)
 
     def maintain(self, now_ms: int) -> None:
         """Do what is due. A month that cannot be done is left as it is; after the others it raises UnavailableError."""
-        with self._alone:
+        with self._alone, self._told():
             through = self._flush()
             self.sweep()
             work = self._due(now_ms, through)
@@ -105,7 +106,8 @@ class Sealing:
             changed = False
             for month in self._months(work):
                 try:
-                    changed |= (self._downsample if start_of(month) < work.raw_ms else self._seal)(month, work)
+                    with self._told():
+                        changed |= (self._downsample if start_of(month) < work.raw_ms else self._seal)(month, work)
                 except UnavailableError as exc:
                     failed = failed or exc
             if self._expire(now_ms) or changed:
@@ -114,6 +116,17 @@ class Sealing:
                 raise failed
             with self._live.writing, self._live.cursor() as cursor:
                 cursor.execute("UPDATE kept SET sealed_ms = ?", [work.end_ms])
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the disk refuses, as an error that names the folder: nothing is lost, and the next time tries again."""
+        try:
+            yield
+        except OSError as exc:
+            raise UnavailableError(
+                f"{exc.filename or self._folder}: {exc.strerror or exc}. Let the hub write to {self._folder}, and make "
+                "room on its disk; until then points stay where they are"
+            ) from exc
 
     def _due(self, now_ms: int, through: int) -> _Work | None:
         """What this round is about; None where it would be about little."""
