@@ -109,6 +109,26 @@ def test_a_damaged_month_is_named_and_takes_nothing_else_down(store: DuckDBStore
     assert store.count() == 2 * 9600 + 2
 
 
+def test_a_bit_that_fell_over_is_named_and_goes_into_no_new_file(store: DuckDBStore) -> None:
+    path = _file(store, "2026-01")
+    whole = path.read_bytes()
+    digits = pq.read_metadata(path).row_group(0).column(2)
+    at = digits.data_page_offset + digits.total_compressed_size // 2
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    (found,) = store.damage()
+    assert re.search(r"raw-2026-01\.\d+\.parquet: the sealed file cannot be read \(.*CRC.*latest backup", found)
+    damaged, before = path.read_bytes(), sorted(store.folder.iterdir())
+    store.apply(points((A, T0 + 1, 0.5)), source="j", through=3)
+    with pytest.raises(UnavailableError, match=r"raw-2026-01\.\d+\.parquet: the sealed file .* latest backup"):
+        store.maintain(NOW + DAY)
+    assert path.read_bytes() == damaged
+    assert set(before) <= set(store.folder.iterdir())
+    path.write_bytes(whole)
+    assert list(store.damage()) == []
+    store.maintain(NOW + DAY)
+    assert _january(store).times.tolist()[:2] == [T0, T0 + 1]
+
+
 def test_a_lost_live_file_is_made_anew_from_the_sealed_ones_and_the_journal(path: Path) -> None:
     path.write_bytes(os.urandom(10_000))
     with pytest.raises(UnavailableError, match="Move it aside and start again"):

@@ -93,6 +93,19 @@ class Sealing:
                 log.info("store.stray", extra={"file": str(path)})
                 path.unlink(missing_ok=True)
 
+    def damage(self) -> Iterator[str]:
+        """Read every file that counts; each that is not as it was written, and what to do."""
+        with self._live.cursor(reading=True) as cursor:
+            pieces = listed(cursor)
+        for piece in pieces:
+            problem = trouble(self._folder, [piece])
+            try:
+                parquet.verify(self._folder / piece.name)
+            except UnavailableError as exc:
+                problem = problem or trouble(self._folder, [piece], exc)
+            if problem:
+                yield problem
+
     def maintain(self, now_ms: int) -> None:
         """Do what is due. A month that cannot be done is left as it is; after the others it raises UnavailableError."""
         with self._alone, self._told():
@@ -190,6 +203,8 @@ class Sealing:
         """Write one file from the pieces it replaces and from live points."""
         path = self._folder / name(kind, part.start_ms, newest_number(self._folder) + 1)
         try:
+            for each in part.replaces:
+                parquet.verify(self._folder / each.name)  # what is wrong there must not go on under a new name
             with self._live.cursor(reading=True) as cursor:
                 rows = cursor.execute("SELECT id, key FROM series ORDER BY key").fetchall()
                 keys = pa.array([key for _, key in rows], pa.string())
