@@ -90,6 +90,20 @@ def test_a_shorter_retention_takes_no_point_before_its_hour_is_computed(hourly_d
                 np.testing.assert_allclose(found.values, expected.values, rtol=1e-12)
 
 
+def test_a_series_that_was_silent_for_longer_than_points_are_kept_is_still_known_after_a_restart() -> None:
+    now = _now_ms()
+    hour = (now - 40 * DAY) // HOUR * HOUR
+    with influxdb() as access:
+        with influx_opener(access)() as store:
+            rows = (A, hour + MINUTE, 0.25), (A, hour + HOUR + MINUTE, 0.5), (A, hour + HOUR + 2 * MINUTE, 0.75)
+            store.apply(points(*rows, (B, now - MINUTE, 0.125, 1)), source="j", through=1)
+        migrate(access, Kept(raw_days=30))
+        _forget_raw(access, now - 30 * DAY)
+        with influx_opener(access, raw_days=30)() as store:
+            assert [tuple(each) for each in store.latest()] == [(A, hour + HOUR, 0.75, 0), (B, now - MINUTE, 0.125, 1)]
+            assert [each.series for each in store.latest("H1/H1-B")] == [B]
+
+
 def test_a_retention_stays_as_it_is_where_the_hours_cannot_be_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     def silent(*_: object) -> None:
         raise UnavailableError("it does not answer")
