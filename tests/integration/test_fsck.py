@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from support_damage import JOURNAL, POINTS, RECORDS
 from support_fsck import found, fsck, install, opened, points, sqlite
@@ -64,6 +65,18 @@ def test_what_retention_made_hourly_is_no_finding_and_still_counts(folder: Path)
     code, checks = fsck(folder)
     assert (code, [found(check) for check in checks.values() if not check["ok"]]) == (0, [])
     assert re.search(r"43 points are older than the store keeps every one", checks["points"]["detail"])
+
+
+def test_a_sealed_file_with_a_bit_that_fell_over_is_named(folder: Path) -> None:
+    with bootstrap.stores(config.load(folder / "tweeling.toml")) as (store, _, _):
+        assert isinstance(store, DuckDBStore)
+        store.maintain(NOW + 200 * 86_400_000)
+        file = next(store.folder.iterdir())
+    total = pq.read_metadata(file).row_group(0).column(3)
+    whole = bytearray(file.read_bytes())
+    whole[total.data_page_offset + total.total_compressed_size - 1] ^= 1
+    file.write_bytes(whole)
+    _named(folder, "points", rf"^file, points: as it was written / .*{file.name}: the sealed file cannot be read")
 
 
 def _named(folder: Path, name: str, pattern: str) -> None:

@@ -31,7 +31,8 @@ from tweeling.adapters.influx import InfluxStore
 from tweeling.adapters.influx_server import Access
 from tweeling.adapters.influx_setup import Kept, flux
 from tweeling.adapters.victoria import VictoriaMetricsStore
-from tweeling.errors import ConfigError, RefusedError, RejectedError, TweelingError, UnavailableError
+from tweeling.adapters.victoria_server import Server
+from tweeling.errors import ConfigError, RefusedError, TweelingError, UnavailableError
 from tweeling.ports.timeseries import Aggregate
 
 A = "H1/H1-A/fillingLevel"
@@ -91,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(self.server.status, self.server.answer)
         else:
             self.server.wrong.append(self.path)
-            self._say(404, b"")
+            self._say(self.server.status if self.server.status != 200 else 404, b"")
 
     def _say(self, status: int, body: bytes) -> None:
         self.send_response(status)
@@ -138,9 +139,11 @@ def test_points_are_sent_as_lines_and_how_far_they_go_only_behind_them_when_aske
     assert server.sent[1:] == [("raw_places", b"tweeling_applied,source=j%3A1 through=7i 0")]
 
 
-def test_many_lines_travel_in_requests_of_twenty_thousand(server: _Server, store: InfluxStore) -> None:
+def test_many_lines_travel_in_requests_below_a_megabyte(server: _Server, store: InfluxStore) -> None:
     store.apply(points(*((A, T0 + n, n / 8) for n in range(45_000))), source="j", through=1)
-    assert [body.count(b"\n") for _, body in server.sent] == [20_000, 20_000, 5_000]
+    assert sum(body.count(b"\n") for _, body in server.sent) == 45_000
+    assert all(900_000 < len(body) <= 1_000_000 for _, body in server.sent[:-1])
+    assert len(server.sent[-1][1]) <= 1_000_000
 
 
 def test_points_older_than_the_bucket_keeps_are_not_sent(server: _Server, store: InfluxStore) -> None:
@@ -182,9 +185,10 @@ def test_half_an_answer_is_none(server: _Server, store: InfluxStore, claims: int
         (401, RefusedError, "secrets/influxdb-token"),
         (403, RefusedError, "raw, raw_hourly and raw_places"),
         (404, RefusedError, "tweeling migrate"),
-        (400, RejectedError, "said 400"),
-        (413, RejectedError, "said 413"),
-        (422, RejectedError, "said 422"),
+        (400, RefusedError, "said 400.* InfluxDB 2 itself"),
+        (408, UnavailableError, "said 408"),
+        (413, RefusedError, "said 413.*client_max_body_size"),
+        (422, RefusedError, "said 422"),
         (429, UnavailableError, "said 429"),
         (500, UnavailableError, "said 500"),
         (503, UnavailableError, "said 503"),
@@ -216,6 +220,17 @@ def test_a_server_under_tls_must_show_a_certificate_of_the_named_authority(serve
             assert caught.value.field == "store.ca_file"
     with closing(InfluxStore(replace(access, ca_file=certificate), raw_days=90, now_ms=lambda: T0)) as store:
         assert store.count() == 0
+
+
+@pytest.mark.parametrize(("status", "says"), [(400, "single VictoriaMetrics"), (413, "client_max_body_size")])
+def test_victoria_metrics_that_says_no_is_refused_with_a_remedy(server: _Server, status: int, says: str) -> None:
+    server.status = status
+    with closing(Server(f"http://127.0.0.1:{server.server_port}", ca_file=None, timeout_s=10)) as asked:
+        for ask in (lambda: asked.write(b"a value=1 1"), lambda: asked.names("{}")):
+            with pytest.raises(RefusedError, match=f"said {status}.*{says}") as caught:
+                ask()
+            assert caught.value.field == "store.url"
+    server.wrong.clear()
 
 
 def test_victoria_metrics_under_tls_must_show_one_too(server: _Server, tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ from support_ingest import NOW, message, reading, weighing
 
 from tweeling import bootstrap, config
 from tweeling.adapters import journal_migration
+from tweeling.adapters.duckdb import DuckDBStore
 from tweeling.adapters.journal import SqliteJournal
 from tweeling.adapters.journal_file import VERSION
-from tweeling.errors import ConfigError, InvariantError, TweelingError
+from tweeling.adapters.sql.facts import SqlFacts
+from tweeling.errors import ConfigError, InvariantError, TweelingError, UnavailableError
 from tweeling.ports.journal import NodeEpoch, Settled
 from tweeling.wire.ranges import SeqSet
 
@@ -142,6 +144,19 @@ def test_a_migration_that_is_killed_at_any_step_is_done_by_the_next_one(folder: 
     assert (code, [found(check) for check in checks.values() if not check["ok"]]) == (0, [])
     assert "40 weighings" in checks["facts"]["detail"]
     assert "through batch 14 of 14" in checks["points"]["detail"]
+
+
+@pytest.mark.parametrize(("kind", "call"), [(DuckDBStore, "apply"), (SqlFacts, "apply_movements")])
+def test_the_old_name_stays_until_a_store_keeps_the_number_under_the_new_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: type, call: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, call, lambda *_, **__: None)
+        with pytest.raises(UnavailableError, match="did not keep how far the journal was followed: batch 0 instead"):
+            migrate(folder)
+    assert migrate(folder) == ["stores: told the journal's new name"]
+    code, checks = fsck(folder)
+    assert (code, "through batch 14 of 14" in checks["points"]["detail"]) == (0, True)
 
 
 def test_a_backup_of_an_earlier_schema_is_restored_as_it_was_and_then_migrated(folder: Path, tmp_path: Path) -> None:

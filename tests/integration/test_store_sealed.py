@@ -14,6 +14,7 @@ from threading import Event, Thread
 
 import duckdb
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from support_servers import ROOT
 from support_store import DAY, HOUR, MINUTE, T0, points
@@ -108,6 +109,26 @@ def test_a_damaged_month_is_named_and_takes_nothing_else_down(store: DuckDBStore
     assert store.count() == 2 * 9600 + 2
 
 
+def test_a_bit_that_fell_over_is_named_and_goes_into_no_new_file(store: DuckDBStore) -> None:
+    path = _file(store, "2026-01")
+    whole = path.read_bytes()
+    digits = pq.read_metadata(path).row_group(0).column(2)
+    at = digits.data_page_offset + digits.total_compressed_size // 2
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    (found,) = store.damage()
+    assert re.search(r"raw-2026-01\.\d+\.parquet: the sealed file cannot be read \(.*CRC.*latest backup", found)
+    damaged, before = path.read_bytes(), sorted(store.folder.iterdir())
+    store.apply(points((A, T0 + 1, 0.5)), source="j", through=3)
+    with pytest.raises(UnavailableError, match=r"raw-2026-01\.\d+\.parquet: the sealed file .* latest backup"):
+        store.maintain(NOW + DAY)
+    assert path.read_bytes() == damaged
+    assert set(before) <= set(store.folder.iterdir())
+    path.write_bytes(whole)
+    assert list(store.damage()) == []
+    store.maintain(NOW + DAY)
+    assert _january(store).times.tolist()[:2] == [T0, T0 + 1]
+
+
 def test_a_lost_live_file_is_made_anew_from_the_sealed_ones_and_the_journal(path: Path) -> None:
     path.write_bytes(os.urandom(10_000))
     with pytest.raises(UnavailableError, match="Move it aside and start again"):
@@ -133,6 +154,35 @@ def test_a_month_that_is_lost_for_good_is_given_up_with_the_live_file(path: Path
         days = store.window(A, start_ms=T0, end_ms=NOW, step_ms=DAY, aggregate=Aggregate.COUNT)
         assert days.times[0] == T0 + 31 * DAY
         assert store.count() == 2 * (9600 - 24 - 31 * 96)
+
+
+def test_a_month_that_says_nothing_is_set_aside_and_never_removed(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    january = next(path.with_suffix(".sealed").glob("raw-2026-01.*"))
+    damaged = january.read_bytes()[:-1000] + bytes(1000)
+    january.write_bytes(damaged)
+    path.rename(path.with_suffix(".aside"))
+    for _ in range(2):
+        with closing(DuckDBStore(path, keeping=FOR_EVER)) as store:
+            assert len(_january(store)) == 0
+            store.maintain(NOW + DAY)
+    assert january.with_name(f"{january.name}.unreadable").read_bytes() == damaged
+    assert [record.message for record in caplog.records].count("store.unreadable") == 1
+
+
+def test_a_month_that_the_disk_does_not_give_is_not_passed_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sorted(path.with_suffix(".sealed").iterdir())
+    path.rename(path.with_suffix(".aside"))
+
+    def denied(_: Path) -> None:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pq, "read_metadata", denied)
+        with pytest.raises(UnavailableError, match=r"\.parquet: Permission denied\. Let the hub read it"):
+            DuckDBStore(path)
+    assert sorted(path.with_suffix(".sealed").iterdir()) == before
+    with closing(DuckDBStore(path, keeping=FOR_EVER)) as store:
+        assert len(_january(store)) == 96
 
 
 def test_what_a_killed_process_left_is_removed_but_never_beside_a_missing_file(path: Path) -> None:
@@ -163,6 +213,37 @@ def test_a_full_disk_leaves_everything_as_it_was(store: DuckDBStore, monkeypatch
     store.maintain(NOW + DAY)
     assert store.count() == 2 * 9600 + 1
     assert _january(store).values.tolist()[1] == 0.5
+
+
+def test_a_folder_that_cannot_be_made_is_named_and_takes_nothing_down(tmp_path: Path) -> None:
+    path = tmp_path / "points.duckdb"
+    with closing(DuckDBStore(path, keeping=FOR_EVER)) as store:
+        store.apply(points((A, T0, 0.5)), source="j", through=1)
+        store.folder.write_bytes(b"in the way")
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match=r"points\.sealed: File exists\. Let the hub write to"):
+                store.maintain(NOW)
+        assert len(_january(store)) == 1
+        store.folder.unlink()
+        store.maintain(NOW)
+        assert [file.name for file in store.folder.iterdir()] == ["raw-2026-01.000001.parquet"]
+
+
+@pytest.mark.parametrize("call", ["stat", "unlink"])
+def test_what_the_disk_refuses_while_sealing_is_no_other_error(
+    store: DuckDBStore, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def refused(path: Path, **_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    store.apply(points((A, T0 + 1, 0.5)), source="j", through=3)
+    (store.folder / "raw-2026-01.000099.parquet.part").write_bytes(b"half")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, call, refused)
+        with pytest.raises(UnavailableError, match="Input/output error"):
+            store.maintain(NOW + DAY)
+    store.maintain(NOW + DAY)
+    assert store.count() == 2 * 9600 + 1
 
 
 def test_a_month_that_is_over_is_one_file_and_the_live_file_is_small(store: DuckDBStore) -> None:

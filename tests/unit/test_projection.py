@@ -6,12 +6,15 @@ import logging
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from support_broker import until
 from support_store import T0
 
+from tweeling.adapters.intake import KEEP
+from tweeling.adapters.journal import SqliteJournal
 from tweeling.adapters.memory import MemoryStore
 from tweeling.adapters.memory_facts import MemoryFacts
 from tweeling.adapters.memory_journal import MemoryJournal
@@ -96,7 +99,7 @@ class FragileFacts(MemoryFacts):
 class World:
     """A journal, its stores, and what the twin was told."""
 
-    def __init__(self, journal: MemoryJournal) -> None:
+    def __init__(self, journal: MemoryJournal | SqliteJournal) -> None:
         self.journal = journal
         self.store = FragileStore()
         self.holding = HoldingStore()
@@ -322,3 +325,42 @@ def test_a_new_journal_is_followed_from_its_beginning(world: World) -> None:
     second.commit(1)
     second.projector().drain()
     assert second.told_all() == _all(1)
+
+
+@pytest.fixture
+def trimmed(tmp_path: Path) -> Iterator[World]:
+    """A journal in a file that holds the last of five batches, whose points and movements were applied."""
+    with closing(SqliteJournal(tmp_path / "journal.db", keep=KEEP._replace(trimmed_bytes=0))) as journal:
+        world = World(journal)
+        world.commit(4)
+        world.projector().drain()
+        world.told_all()
+        world.commit(1)
+        yield world
+
+
+def test_points_that_only_the_trimmed_journal_had_are_missed_once_and_the_rest_goes_on(
+    trimmed: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    trimmed.store = FragileStore()  # a new one: the old one is lost
+    projector = trimmed.projector()
+    trimmed.store.deaf = True
+    with pytest.raises(UnavailableError):
+        projector.drain()
+    trimmed.store.deaf = False
+    assert projector.drain() == 5
+    assert trimmed.stored() == ([0.005], [1, 2, 3, 4, 5])
+    gaps = [record for record in caplog.records if record.message == "store.gap"]
+    assert [(gap.__dict__["after"], gap.__dict__["through"]) for gap in gaps] == [(0, 4)]
+
+
+def test_records_older_than_the_trimmed_journal_are_told_and_the_hub_goes_on_to_commit(trimmed: World) -> None:
+    trimmed.facts = FragileFacts()
+    projector = trimmed.projector()
+    with _running(projector):
+        until(lambda: projector.status().lost is not None, "the store is told as lost")
+        assert "records: the records have the weighings of batches through 0" in str(projector.status().lost)
+        assert "Restore records and journal of one moment" in str(projector.status().lost)
+        trimmed.commit(1)
+        assert trimmed.journal.last() == 6
+    assert trimmed.stored()[1] == []

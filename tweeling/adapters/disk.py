@@ -14,13 +14,17 @@ _BLOCK = 512
 
 
 def usage(folder: Path) -> Disk:
-    """Bytes that a folder's files take on the disk, and those that are free there; raises UnavailableError."""
-    used = 0
+    """Bytes that a folder's files take on the disk, and those that are free there; raises UnavailableError.
+
+    A file of several names, as in a backup, takes them once.
+    """
+    sizes: dict[tuple[int, int], int] = {}
     for place, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):  # gone since it was listed, or not for us to see
-                used += Path(place, name).lstat().st_blocks * _BLOCK
+                found = Path(place, name).lstat()
+                sizes[found.st_dev, found.st_ino] = found.st_blocks * _BLOCK
     try:
-        return Disk(used, shutil.disk_usage(folder).free)
+        return Disk(sum(sizes.values()), shutil.disk_usage(folder).free)
     except OSError as exc:
         raise UnavailableError(f"{folder}: {exc.strerror}") from exc

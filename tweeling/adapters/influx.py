@@ -222,7 +222,19 @@ class InfluxStore:
             missing.difference_update(point.series for point in newer)
             found += newer
             end_ms = start_ms
-        return sorted(found)
+        return sorted(found + self._silent(self._names(self._hourly, prefix) - {point.series for point in found}))
+
+    def _silent(self, names: set[str]) -> list[Point]:
+        """The last hourly value of series that were silent for so long that no point of them is kept, at its hour."""
+        found: list[Point] = []
+        for some in groups(sorted(names), _LONGEST):
+            rows = self._server.ask(
+                f"""{self._from(self._hourly)} |> filter(fn: (r) => r._field == "last" and {_any_of(some)})
+                |> group(columns: ["series", "_field"]) |> last() {_COLUMNS}"""
+            )
+            newest = by_series(rows, Aggregate.LAST).items()
+            found += [Point(name, int(at[-1]), float(values[-1])) for name, (at, values) in newest if name in names]
+        return found
 
     def _read(self, names: Sequence[str], start_ms: int, end_ms: int) -> Points:
         """The points of some series in [start, end), by series and time."""

@@ -19,8 +19,8 @@ from influxdb_client.rest import ApiException
 from pyarrow import csv
 
 from tweeling.adapters.influx_rows import TYPES, Rows
-from tweeling.adapters.lineprotocol import on_loopback
-from tweeling.errors import RefusedError, RejectedError, TweelingError, UnavailableError
+from tweeling.adapters.lineprotocol import BODY_LIMIT, PASSING, on_loopback
+from tweeling.errors import RefusedError, TweelingError, UnavailableError
 
 _OLD = re.compile("partial write: .*(beyond|outside) retention policy")  # InfluxDB 2.0 to 2.6, and since
 _PLAIN = Dialect(header=True, annotations=[])
@@ -50,7 +50,7 @@ class Access:
 
 
 class InfluxServer:
-    """InfluxDB 2 over HTTP; raises RefusedError, UnavailableError or RejectedError, none of which holds the token."""
+    """InfluxDB 2 over HTTP; raises RefusedError or UnavailableError, neither of which holds the token."""
 
     def __init__(self, access: Access) -> None:
         self.access = access
@@ -156,7 +156,13 @@ class InfluxServer:
                     field="store.ca_file",
                     remedy="Name the PEM file of the authority that signed this server's certificate",
                 )
-            case status if status is not None and 400 <= status < 500 and status != 429:
-                return RejectedError(said)
+            case 413:
+                return RefusedError(said, field="store.url", remedy=BODY_LIMIT)
+            case status if status is not None and 400 <= status < 500 and status not in PASSING:
+                return RefusedError(
+                    said,
+                    field="store.influxdb",
+                    remedy="See that store.url is an InfluxDB 2 itself, and what its log says",
+                )
             case _:
                 return UnavailableError(said)

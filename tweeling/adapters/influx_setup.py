@@ -7,6 +7,7 @@ the days that are about to leave again every day, and so takes in whatever came 
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -16,15 +17,13 @@ from influxdb_client.domain.task_create_request import TaskCreateRequest
 from influxdb_client.domain.task_update_request import TaskUpdateRequest
 
 from tweeling.adapters.influx_server import Access, InfluxServer
-from tweeling.errors import ConfigError
+from tweeling.errors import ConfigError, UnavailableError
 
 _DAY_S = 86_400
 _LEAST_RAW_DAYS = 5
-_HOURLY = """import "date"
-
-option task = {{name: "{name}", every: {every}, offset: 5m}}
-
-hours = (fn, field) =>
+_LATE_S = 73 * 3600  # so long before a point leaves, its hour is computed for the last time
+_AT_ONCE_MS = 7 * _DAY_S * 1000  # hours in one query, so that it is answered in time
+_HOURS = """hours = (fn, field) =>
     from(bucket: "{raw}")
         |> range(start: date.truncate(t: {start}, unit: 1h), stop: date.truncate(t: {stop}, unit: 1h))
         |> filter(fn: (r) => r._measurement == "tweeling" and r._field == "value")
@@ -32,12 +31,13 @@ hours = (fn, field) =>
         |> set(key: "_field", value: field)
         |> to(bucket: "{hourly}")
 
-hours(fn: mean, field: "mean")
-hours(fn: min, field: "min")
-hours(fn: max, field: "max")
-hours(fn: last, field: "last")
-hours(fn: count, field: "count")
 """
+_OF_HOURS = [f'hours(fn: {kind}, field: "{kind}")' for kind in ("mean", "min", "max", "last", "count")]
+_TASK = (
+    'import "date"\n\noption task = {{name: "{name}", every: {every}, offset: 5m}}\n\n'
+    + _HOURS
+    + "\n".join([*_OF_HOURS, ""])
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,55 @@ def migrate(access: Access, kept: Kept) -> list[str]:
     server = InfluxServer(access)
     with closing(server), server.translated():
         return [
-            *_bucket(server.client, access.bucket, kept.raw_days),
             *_bucket(server.client, access.hourly, kept.hourly_days),
             *_bucket(server.client, access.places, 0),
+            *_leaving(server, kept),
             *_tasks(server.client, access, kept),
+            *_bucket(server.client, access.bucket, kept.raw_days),  # last: what this takes is gone
         ]
+
+
+def _leaving(server: InfluxServer, kept: Kept) -> list[str]:
+    """Compute the hours of points that a shorter retention is about to take; say where there were any.
+
+    The task for late points looks at three days only, so what is older would leave without hourly values.
+    """
+    access = server.access
+    found = server.client.buckets_api().find_bucket_by_name(access.bucket)
+    before_s = sum(rule.every_seconds for rule in found.retention_rules) if found else 0
+    keeps_s = round(kept.raw_days * _DAY_S)
+    if found is None or not keeps_s or 0 < before_s <= keeps_s:
+        return []
+    now_ms = time.time_ns() // 1_000_000
+    # An hour of which some points may be gone by now was computed while it had them; and none stands for longer.
+    ages_s = [age for age in (before_s, round(kept.hourly_days * _DAY_S)) if age]
+    least_ms = now_ms - min(ages_s) * 1000 + 3_600_000 if ages_s else 0
+    try:
+        oldest = server.ask(
+            f"""from(bucket: "{access.bucket}") |> range(start: {_at(least_ms)}, stop: now())
+            |> filter(fn: (r) => r._measurement == "tweeling" and r._field == "value")
+            |> first() |> group() |> sort(columns: ["_time"]) |> limit(n: 1) |> keep(columns: ["_time"])"""
+        ).times()
+        end_ms = now_ms - (keeps_s - _LATE_S) * 1000
+        if not len(oldest) or int(oldest[0]) >= end_ms:
+            return []
+        for start_ms in range(int(oldest[0]), end_ms, _AT_ONCE_MS):
+            start, stop = _at(start_ms), _at(min(start_ms + _AT_ONCE_MS, end_ms))
+            hours = _HOURS.format(start=start, stop=stop, raw=access.bucket, hourly=access.hourly)
+            for each in _OF_HOURS:
+                server.ask(f'import "date"\n\n{hours}{each} |> group() |> count() |> keep(columns: ["_value"])')
+    except UnavailableError as exc:
+        raise ConfigError(
+            f"the hourly values of points older than {kept.raw_days:g} days could not be computed, so all points "
+            f"are kept as long as before: {exc}",
+            field="store.raw_days",
+            remedy="Run `tweeling migrate` again, or leave raw_days as it was",
+        ) from exc
+    return [f"computed hourly values of points older than {kept.raw_days:g} days"]
+
+
+def _at(ms: int) -> str:
+    return f"time(v: {ms * 1_000_000})"
 
 
 def flux(access: Access, kept: Kept) -> dict[str, str]:
@@ -81,8 +125,8 @@ def flux(access: Access, kept: Kept) -> dict[str, str]:
     hours = round(kept.raw_days * 24)
     recent, leaving = f"tweeling hourly {access.bucket}", f"tweeling hourly {access.bucket}, late"
     return {
-        recent: _HOURLY.format(name=recent, every="1h", start="-48h", stop="now()", **names),
-        leaving: _HOURLY.format(name=leaving, every="1d", start=f"-{hours - 1}h", stop=f"-{hours - 73}h", **names),
+        recent: _TASK.format(name=recent, every="1h", start="-48h", stop="now()", **names),
+        leaving: _TASK.format(name=leaving, every="1d", start=f"-{hours - 1}h", stop=f"-{hours - 73}h", **names),
     }
 
 

@@ -170,9 +170,10 @@ class SqliteJournal:
     def extent(self, after: int) -> Extent:
         """See `Journal`."""
         with self._reader.query() as db:
-            kept = _total(db, "batches") - _total(db, "trimmed")
+            trimmed = _total(db, "trimmed")
+            kept = _total(db, "batches") - trimmed
             waiting = db.execute(_RECORDED, (after,)).fetchone()
-        return Extent(kept, self._file.size(), None if waiting is None else int(waiting[0]))
+        return Extent(kept, self._file.size(), None if waiting is None else int(waiting[0]), trimmed)
 
     def trim(self, through: int) -> None:
         """See `Journal`."""

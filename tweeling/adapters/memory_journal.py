@@ -112,7 +112,7 @@ class MemoryJournal:
         """See `Journal`; memory has no files."""
         with self._lock:
             waiting = self._batches[max(after - self._trimmed, 0) :][:1]
-            return Extent(len(self._batches), 0, waiting[0].recorded_ms if waiting else None)
+            return Extent(len(self._batches), 0, waiting[0].recorded_ms if waiting else None, self._trimmed)
 
     def trim(self, through: int) -> None:
         """See `Journal`."""

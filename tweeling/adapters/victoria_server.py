@@ -20,8 +20,8 @@ from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 from numpy.typing import NDArray
 
-from tweeling.adapters.lineprotocol import decoded, on_loopback
-from tweeling.errors import ConfigError, RejectedError, TweelingError, UnavailableError
+from tweeling.adapters.lineprotocol import BODY_LIMIT, PASSING, decoded, on_loopback
+from tweeling.errors import ConfigError, RefusedError, UnavailableError
 
 POINT = "tweeling_value"
 FOREVER = {"start": 0, "end": 36_500 * 86_400}  # a hundred years from 1970, in seconds
@@ -111,7 +111,7 @@ _SNAPSHOT = msgspec.json.Decoder(_Snapshot)
 
 
 class Server:
-    """VictoriaMetrics, a single server, at a URL; raises UnavailableError or RejectedError.
+    """VictoriaMetrics, a single server, at a URL; raises UnavailableError or RefusedError.
 
     ca_file: who signed its certificate, where that is nobody whom everybody knows; ConfigError where it is no PEM file.
     """
@@ -171,9 +171,10 @@ class Server:
             page = self._watch.get("/metrics").raise_for_status()
         told = dict(re.findall(r"^(vm_app_start_timestamp|vm_app_uptime_seconds) (\d+)$", page.text, re.MULTILINE))
         if len(told) < 2:
-            raise RejectedError(
-                f"{self._url}: /metrics does not tell since when this server runs. "
-                "Name a single VictoriaMetrics itself, not what stands before it, in store.url"
+            raise RefusedError(
+                f"{self._url}: /metrics does not tell since when this server runs",
+                field="store.url",
+                remedy="Name a single VictoriaMetrics itself, not what stands before it",
             )
         port = page.extensions["network_stream"].get_extra_info("client_addr")[1]
         return Run(int(told["vm_app_start_timestamp"]), int(told["vm_app_uptime_seconds"]), port)
@@ -244,10 +245,10 @@ class Server:
             yield
         except httpx.HTTPStatusError as exc:
             said = f"{self._url}: VictoriaMetrics said {exc.response.status_code}: {exc.response.text[:200]}"
-            raise _classed(exc.response.status_code)(said) from exc
+            raise _classed(exc.response.status_code, said) from exc
         except ApiException as exc:
             said = f"{self._url}: VictoriaMetrics said {exc.status}: {str(exc.body)[:200]}"
-            raise _classed(exc.status or 500)(said) from exc
+            raise _classed(exc.status or 500, said) from exc
         except msgspec.MsgspecError as exc:
             raise UnavailableError(f"{self._url}: VictoriaMetrics gave an answer that is not one: {exc}") from exc
         except (httpx.HTTPError, urllib3.exceptions.HTTPError) as exc:
@@ -256,6 +257,9 @@ class Server:
             ) from exc
 
 
-def _classed(status: int) -> type[TweelingError]:
-    """Whether asking again may help: not after a no, unless it meant "too much at once"."""
-    return RejectedError if 400 <= status < 500 and status != 429 else UnavailableError
+def _classed(status: int, said: str) -> UnavailableError:
+    """A no that asking again does not change, until somebody mends something, or one for the moment only."""
+    if not 400 <= status < 500 or status in PASSING:
+        return UnavailableError(said)
+    remedy = BODY_LIMIT if status == 413 else "Name a single VictoriaMetrics itself there, and see what its log says"
+    return RefusedError(said, field="store.url", remedy=remedy)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
+from tweeling.adapters.duckdb import DuckDBStore
 from tweeling.adapters.journal_audit import at_rest, open_journal
 from tweeling.adapters.sql.audit import open_records_audit
 from tweeling.bootstrap.readings import journal_path, points_of, records_url
@@ -20,6 +21,10 @@ class Audited:
     settings: Settings
     points: PointsAudit | None
     running: bool
+
+    def points_damage(self) -> Iterator[str]:
+        """See `Installation`: of sealed files, while no hub runs that may replace them."""
+        return self.points.damage() if isinstance(self.points, DuckDBStore) else iter(())
 
     def records(self) -> AbstractContextManager[RecordsAudit]:
         """See `Installation`."""

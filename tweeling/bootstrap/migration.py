@@ -17,7 +17,7 @@ from tweeling.bootstrap.backup import make_backup
 from tweeling.bootstrap.readings import journal_path, records_url, stores
 from tweeling.config import Settings
 from tweeling.domain.points import Points
-from tweeling.errors import ConfigError
+from tweeling.errors import ConfigError, UnavailableError
 
 
 class Step(NamedTuple):
@@ -73,12 +73,25 @@ def migrate(settings: Settings, config: Path, *, backup: Path | None) -> list[st
 
 
 def _carry(settings: Settings) -> None:
-    """Let the stores go on under the journal's new name from where they were under the old one."""
+    """Let the stores go on under the journal's new name from where they were under the old one.
+
+    The journal is asked to forget the old name only once both stores say that they keep the number under the new one.
+    """
     path = journal_path(settings)
     told = journal_copy(path)
     with stores(settings) as (points, _, facts):
         if through := points.applied(told.source):
             points.apply(Points.of(()), source=told.renamed, through=through)
+            _kept(points.applied(told.renamed), through, "the time-series store")
         if through := facts.movements_applied(told.source):
             facts.apply_movements((), source=told.renamed, through=through)
+            _kept(facts.movements_applied(told.renamed), through, "the records")
     journal_migration.renamed(path)
+
+
+def _kept(found: int, through: int, store: str) -> None:
+    if found < through:
+        raise UnavailableError(
+            f"{store} did not keep how far the journal was followed: batch {found} instead of {through}. "
+            "See that it runs and can write, and run this again"
+        )

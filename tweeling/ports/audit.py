@@ -225,6 +225,10 @@ class Installation(Protocol):
         """The time-series store."""
         ...
 
+    def points_damage(self) -> Iterator[str]:
+        """What the files of the time-series store say against themselves; nothing where they cannot be looked at."""
+        ...
+
     def records(self) -> AbstractContextManager[RecordsAudit]:
         """Look at facts and custody log."""
         ...

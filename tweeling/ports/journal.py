@@ -29,11 +29,15 @@ class Again(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """What a journal holds now. bytes: of its files. waiting_ms: when the first batch behind a number was recorded."""
+    """What a journal holds now. bytes: of its files. waiting_ms: when the first batch behind a number was recorded.
+
+    trimmed: the number through which batches can be read no more.
+    """
 
     batches: int
     bytes: int
     waiting_ms: int | None
+    trimmed: int
 
 
 @dataclass(frozen=True, slots=True)

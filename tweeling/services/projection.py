@@ -13,7 +13,7 @@ import numpy as np
 
 from tweeling.domain.points import Points, one_table
 from tweeling.domain.telemetry import Movement
-from tweeling.errors import InvariantError, UnavailableError
+from tweeling.errors import InvariantError, RefusedError, UnavailableError
 from tweeling.ports.facts import Facts
 from tweeling.ports.journal import Batch, Journal
 from tweeling.ports.timeseries import TimeSeriesStore
@@ -98,6 +98,7 @@ class Projector:
         self._told: _Places | None = None
         self._through = 0
         self._settled = 0
+        self._gap = 0  # through which missing points have been told
         self._lost: str | None = None
         self._spared_until = 0.0
 
@@ -172,7 +173,26 @@ class Projector:
                 "a new one begins, and the nodes still hold what was not acknowledged",
                 field="journal",
             )
-        return at
+        return self._over_the_gap(at)
+
+    def _over_the_gap(self, at: _Places) -> _Places:
+        """Where to go on when a store is older than what the journal still holds: points may be missing, for good.
+
+        Weighings may not, so for these it raises RefusedError: the hub goes on to commit, and says that it waits.
+        """
+        trimmed = self._journal.extent(0).trimmed
+        if at.movements < trimmed:
+            raise RefusedError(
+                f"the records have the weighings of batches through {at.movements}, and the journal holds those after "
+                f"{trimmed} only",
+                field="records",
+                remedy="Restore records and journal of one moment: both from the same backup",
+            )
+        if at.points < trimmed and trimmed != self._gap:
+            self._gap = trimmed
+            missing = "their points, but for those that the store was given otherwise: sealed files, or a copy"
+            log.warning("store.gap", extra={"after": at.points, "through": trimmed, "missing": missing})
+        return at._replace(points=max(at.points, trimmed))
 
     def _settle(self) -> None:
         """Have the stores keep what they were given, and let the journal forget it; raise where they lost it."""

@@ -108,7 +108,11 @@ class Status:
     def _stored(self) -> dict[str, int]:
         if self._loaded is None:  # history is loaded before a hub lives, so once is enough
             self._loaded = int(str((self._facts.get(HISTORY) or {}).get("points", 0)))
-        return {"readings_stored": self._points.count() + self._points.kept().removed - self._loaded}
+        removed = self._points.kept().removed
+        while True:  # points that become hourly values meanwhile would count twice, or not at all
+            stored, before, removed = self._points.count(), removed, self._points.kept().removed
+            if removed == before:
+                return {"readings_stored": stored + removed - self._loaded}
 
     def _custody_counts(self) -> dict[str, int]:
         counts = self._custody.counts()

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from tweeling.adapters.duckdb.parquet import NOTE, VALUE
 from tweeling.adapters.duckdb.pieces import NAME, Piece
+from tweeling.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,11 @@ def begin(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def found(folder: Path) -> list[Piece]:
-    """The files in a folder that belong together, told from their footers; of two that meet the newer one counts."""
+    """The files in a folder that belong together, told from their footers; of two that meet the newer one counts.
+
+    A file whose content is none is set aside under another name, so that nothing ever takes it for a leftover. Raises
+    UnavailableError where the disk does not let us read one: it may be whole.
+    """
     there = [path for path in folder.iterdir() if NAME.fullmatch(path.name)] if folder.is_dir() else []
     pieces: list[Piece] = []
     for path in sorted(there, key=lambda path: int(path.name.split(".")[1]), reverse=True):
@@ -57,8 +62,20 @@ def found(folder: Path) -> list[Piece]:
                 path.name, note["kind"], note["start_ms"], note["end_ms"], note["points"], path.stat().st_size
             )
         except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as exc:
-            log.warning("store.unreadable", extra={"file": str(path), "reason": str(exc)})
-            continue  # it stays where it is
+            _set_aside(path, exc)
+            continue
         if all(piece.end_ms <= other.start_ms or other.end_ms <= piece.start_ms for other in pieces):
             pieces.append(piece)
     return pieces
+
+
+def _set_aside(path: Path, why: Exception) -> None:
+    """Keep a file that says nothing, for whoever can read more out of it."""
+    if isinstance(why, OSError) and why.errno is not None:  # pyarrow calls a damaged footer an OSError without one
+        raise UnavailableError(f"{path}: {why.strerror}. Let the hub read it, and start again") from why
+    aside = path.with_name(f"{path.name}.unreadable")
+    try:
+        path.rename(aside)
+    except OSError as exc:
+        raise UnavailableError(f"{path}: cannot be read, nor set aside: {exc.strerror}") from exc
+    log.warning("store.unreadable", extra={"file": str(aside), "reason": str(why)})

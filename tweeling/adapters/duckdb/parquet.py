@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tweeling.adapters.duckdb.pieces import Kind
+from tweeling.errors import UnavailableError
 
 ROWS = 122_880
 """In a row group: what has to be read to see one point."""
@@ -90,6 +91,19 @@ def write(path: Path, kind: Kind, batches: Iterable[pa.RecordBatch], keys: pa.Ar
     half.replace(path)
     sync(path.parent)
     return points
+
+
+def verify(path: Path) -> None:
+    """Read a file against the checksums of its pages; raises UnavailableError.
+
+    DuckDB does not look at these, and a bit that fell over is most often a number to it.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for _ in file.iter_batches(ROWS):
+                pass
+    except (OSError, pa.ArrowException) as exc:
+        raise UnavailableError(f"{path}: {exc}") from exc
 
 
 def sync(folder: Path) -> None:

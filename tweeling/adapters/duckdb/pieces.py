@@ -46,9 +46,9 @@ def name(kind: Kind, start_ms: int, number: int) -> str:
 
 
 def newest_number(folder: Path) -> int:
-    """The highest number in a folder, whether its file counts or not."""
+    """The highest number in a folder, whether its file counts, or is set aside, or not."""
     there = folder.iterdir() if folder.is_dir() else ()
-    return max((int(path.name.split(".")[1]) for path in there if NAME.fullmatch(path.name)), default=0)
+    return max((int(path.name.split(".")[1]) for path in there if NAME.match(path.name)), default=0)
 
 
 def month_of(time_ms: int) -> int:
@@ -94,6 +94,8 @@ def trouble(folder: Path, pieces: Sequence[Piece], exc: Exception | None = None)
             size = path.stat().st_size
         except FileNotFoundError:
             return _damaged(path, "is missing")
+        except OSError as denied:
+            return _damaged(path, f"cannot be read ({denied.strerror})")
         if size != piece.bytes:
             return _damaged(path, f"has {size} bytes of {piece.bytes}")
     for piece in pieces:

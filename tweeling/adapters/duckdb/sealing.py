@@ -8,8 +8,8 @@ What a crash leaves behind is not listed, and is removed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -88,13 +88,27 @@ class Sealing:
         """Remove what a process that died has left."""
         with self._live.cursor(reading=True) as cursor:
             pieces = listed(cursor)
-        for path in strays(self._folder, pieces):
-            log.info("store.stray", extra={"file": str(path)})
-            path.unlink(missing_ok=True)
+        with self._told():
+            for path in strays(self._folder, pieces):
+                log.info("store.stray", extra={"file": str(path)})
+                path.unlink(missing_ok=True)
+
+    def damage(self) -> Iterator[str]:
+        """Read every file that counts; each that is not as it was written, and what to do."""
+        with self._live.cursor(reading=True) as cursor:
+            pieces = listed(cursor)
+        for piece in pieces:
+            problem = trouble(self._folder, [piece])
+            try:
+                parquet.verify(self._folder / piece.name)
+            except UnavailableError as exc:
+                problem = problem or trouble(self._folder, [piece], exc)
+            if problem:
+                yield problem
 
     def maintain(self, now_ms: int) -> None:
         """Do what is due. A month that cannot be done is left as it is; after the others it raises UnavailableError."""
-        with self._alone:
+        with self._alone, self._told():
             through = self._flush()
             self.sweep()
             work = self._due(now_ms, through)
@@ -105,7 +119,8 @@ class Sealing:
             changed = False
             for month in self._months(work):
                 try:
-                    changed |= (self._downsample if start_of(month) < work.raw_ms else self._seal)(month, work)
+                    with self._told():
+                        changed |= (self._downsample if start_of(month) < work.raw_ms else self._seal)(month, work)
                 except UnavailableError as exc:
                     failed = failed or exc
             if self._expire(now_ms) or changed:
@@ -114,6 +129,17 @@ class Sealing:
                 raise failed
             with self._live.writing, self._live.cursor() as cursor:
                 cursor.execute("UPDATE kept SET sealed_ms = ?", [work.end_ms])
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the disk refuses, as an error that names the folder: nothing is lost, and the next time tries again."""
+        try:
+            yield
+        except OSError as exc:
+            raise UnavailableError(
+                f"{exc.filename or self._folder}: {exc.strerror or exc}. Let the hub write to {self._folder}, and make "
+                "room on its disk; until then points stay where they are"
+            ) from exc
 
     def _due(self, now_ms: int, through: int) -> _Work | None:
         """What this round is about; None where it would be about little."""
@@ -177,6 +203,8 @@ class Sealing:
         """Write one file from the pieces it replaces and from live points."""
         path = self._folder / name(kind, part.start_ms, newest_number(self._folder) + 1)
         try:
+            for each in part.replaces:
+                parquet.verify(self._folder / each.name)  # what is wrong there must not go on under a new name
             with self._live.cursor(reading=True) as cursor:
                 rows = cursor.execute("SELECT id, key FROM series ORDER BY key").fetchall()
                 keys = pa.array([key for _, key in rows], pa.string())

@@ -12,7 +12,7 @@ and stands before it, until the month is sealed anew.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -207,6 +207,10 @@ class DuckDBStore:
         again.
         """
         self._sealing.maintain(now_ms)
+
+    def damage(self) -> Iterator[str]:
+        """Read every sealed file; each that is not as it was written, by name and with what to do."""
+        return self._sealing.damage()
 
     def size(self) -> int:
         """Bytes on disk: the live file with its log, and every sealed file."""

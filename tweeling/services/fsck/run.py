@@ -56,6 +56,8 @@ def _points(
 ) -> Check:
     if comparison is None:
         return Check("points", "the store keeps nothing, so there is nothing to compare")
+    for line in installation.points_damage():
+        comparison.check.add("file", "points", expected="as it was written", found=line)
     sources: Mapping[str, int] = {}
     loaded = 0
     with comparison.check.reading():
