@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -302,6 +303,15 @@ def load(path: Path) -> Settings:
         raise _explain(exc, path) from exc
     _refuse_plaintext(settings, path)
     return _anchor_paths(settings, path.resolve().parent)
+
+
+def refuse_environment(field: str, why: str) -> None:
+    """Raise ConfigError where the environment sets a field, which only the file may do here."""
+    variable = f"TWEELING_{field.upper()}"
+    if any(name.upper() == variable for name in os.environ):
+        raise ConfigError(
+            f"{variable} is set in the environment, {why}", field=field, remedy="Unset it for this command"
+        )
 
 
 def is_loopback(host: str) -> bool:
