@@ -118,6 +118,14 @@ class IngestSettings(Section):
         return shards
 
 
+def _safe(url: str) -> str:
+    """An address that is asked under TLS, or on this machine; else ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
+        raise ValueError("should begin with https:// for a server on another machine")
+    return url
+
+
 class LedgerSettings(Section):
     """The chain that holds the log's head. Without an address the log goes on and entries stay pending."""
 
@@ -134,6 +142,12 @@ class LedgerSettings(Section):
     )
     passphrase_file: Path = Field(default=Path("secrets/ledger-passphrase"), description="what opens it")
     max_age_s: float = Field(default=5, gt=0, description="anchor a checkpoint at the latest after this time")
+
+    @field_validator("rpc")
+    @classmethod
+    def _speaks_safely(cls, rpc: str) -> str:
+        """A node elsewhere is asked under TLS: whoever answers in its place would say what the log may hold."""
+        return _safe(rpc)
 
 
 class CustodySettings(Section):
@@ -198,9 +212,7 @@ class StoreSettings(Section):
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
             raise ValueError("should be http://host:port or https://host:port, without a name or password in it")
-        if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
-            raise ValueError("should begin with https:// for a server on another machine")
-        return url
+        return _safe(url)
 
     @model_validator(mode="after")
     def _in_order(self) -> StoreSettings:
@@ -352,19 +364,6 @@ def _refuse_plaintext(settings: Settings, path: Path) -> None:
             source=str(path),
             remedy='Name what they call this hub, such as ["hub.example.org"]',
         )
-
-
-def paths(settings: Settings) -> list[Path]:
-    """Every file and folder that settings name."""
-
-    def named(value: object) -> list[Path]:
-        if isinstance(value, Path):
-            return [value]
-        if isinstance(value, BaseModel):
-            return [path for name in type(value).model_fields for path in named(getattr(value, name))]
-        return []
-
-    return named(settings)
 
 
 def _explain(exc: ValidationError, path: Path) -> ConfigError:

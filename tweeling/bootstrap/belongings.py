@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy as sa
+from pydantic import BaseModel
 
 from tweeling.bootstrap.readings import journal_path, records_url
-from tweeling.config import Settings, paths
+from tweeling.config import Settings
 
 # Children's logs; a chain, which is a ledger and never set back; what gateways hold; what the broker holds for the hub,
 # and the nodes too; codes of the moment; what a restore set aside; and drafts.
@@ -29,8 +30,21 @@ def belongings(settings: Settings, folder: Path) -> Belongings:
     """What is in an installation's folder and what its settings name; logs, edges and the like are not even told."""
     left_out: list[str] = []
     files = list(_walk(folder, str(folder), _stores(settings), left_out))
-    named = {Path(os.path.abspath(path)) for path in paths(settings)}  # noqa: PTH100  # `..` goes, links stay
+    named = {Path(os.path.abspath(path)) for path in _paths(settings)}  # noqa: PTH100  # `..` goes, links stay
     return Belongings(files + sorted(path for path in named.difference(files) if path.is_file()), left_out)
+
+
+def _paths(settings: Settings) -> list[Path]:
+    """Every file and folder that settings name."""
+
+    def named(value: object) -> list[Path]:
+        if isinstance(value, Path):
+            return [value]
+        if isinstance(value, BaseModel):
+            return [path for name in type(value).model_fields for path in named(getattr(value, name))]
+        return []
+
+    return named(settings)
 
 
 def records_path(settings: Settings) -> Path | None:
