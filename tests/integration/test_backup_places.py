@@ -1,15 +1,16 @@
-"""What the environment says of a hub is in no backup, and leads no restore astray."""
+"""What belongs to a hub wherever its settings put it; what the environment puts elsewhere leads nothing astray."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from support_backup import contents, make, packed
 from support_fsck import install
 
-from tweeling import bootstrap
+from tweeling import bootstrap, config
 from tweeling.adapters.journal_file import JournalFile
 from tweeling.domain.backup import MANIFEST
 from tweeling.errors import ConfigError
@@ -93,3 +94,32 @@ def test_settings_that_do_not_name_the_journal_of_their_backup_are_refused(folde
     with pytest.raises(ConfigError, match="data: names no folder of the backup that holds a journal"):
         bootstrap.restore(made, tmp_path / "there")
     assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_an_embedded_brokers_users_are_backed_up_wherever_they_are_and_its_messages_nowhere(
+    folder: Path, tmp_path: Path
+) -> None:
+    for place in (folder / "mq", tmp_path / "mq"):
+        text = (folder / "tweeling.toml").read_text().split("\n[broker]")[0]
+        (folder / "tweeling.toml").write_text(f'{text}\n[broker]\nembedded = true\nfolder = "{place}"\n')
+        for name in ("nats.conf", "credentials/hub.json", "jetstream/stream.db"):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text("{}")
+        target = tmp_path / f"{place.parent.name}.tar.zst"
+        make(folder, target)
+        name = str(place.relative_to(folder)) if place.is_relative_to(folder) else f"elsewhere{place}"
+        held = {each.removeprefix(f"{name}/") for each in contents(target) if each.startswith(name)}
+        assert held == {"nats.conf", "credentials/hub.json"}
+        bootstrap.restore(target, tmp_path / f"{place.parent.name}-there")
+        there = config.load(tmp_path / f"{place.parent.name}-there" / "tweeling.toml").broker.folder
+        assert (there / "credentials" / "hub.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\\b", os.fsdecode(b"\xff"), "\x1b[31m"])
+def test_a_file_whose_name_no_archive_can_hold_is_told_and_left_out(folder: Path, tmp_path: Path, name: str) -> None:
+    (folder / name).write_text("odd")
+    made = make(folder, tmp_path / "hub.tar.zst")
+    (left,) = made.manifest.left_out
+    assert ascii(name)[1:-1] in left
+    assert left.isprintable()
+    assert bootstrap.verify_backup(tmp_path / "hub.tar.zst").left_out == [left]
