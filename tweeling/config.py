@@ -300,17 +300,19 @@ class Settings(BaseSettings):
 
 def load(path: Path) -> Settings:
     """Read a hub's settings, or raise ConfigError naming the file, the field and what it should be."""
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "no such file"
-        raise ConfigError(what, source=str(path), remedy="`tweeling init` writes one")
     try:
+        if not path.is_file():
+            what = "is a folder, not a file" if path.is_dir() else "no such file"
+            raise ConfigError(what, source=str(path), remedy="`tweeling init` writes one")
 
         class FromFile(Settings):
             model_config = SettingsConfigDict(toml_file=path)
 
         settings = FromFile()
-    except tomllib.TOMLDecodeError as exc:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"not TOML: {exc}", source=str(path)) from exc
+    except OSError as exc:
+        raise ConfigError(f"cannot be read: {exc.strerror}", source=str(path), remedy="See to its rights") from exc
     except ValidationError as exc:
         raise _explain(exc, path) from exc
     _refuse_plaintext(settings, path)

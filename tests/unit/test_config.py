@@ -122,3 +122,17 @@ def test_a_chains_node_on_another_machine_is_asked_under_tls_only(tmp_path: Path
     assert caught.value.field == "ledger.rpc"
     for good in ("https://node.example/key", "http://localhost:8545", "http://[::1]:8545"):
         assert config.load(_write(tmp_path, f"[ledger]\nrpc = '{good}'\n")).ledger.rpc == good
+
+
+def test_a_file_that_is_no_text_or_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _write(tmp_path, "")
+    path.write_bytes(b"data = '\xff'\n")
+    with pytest.raises(ConfigError, match=rf"{path}: not TOML: "):
+        config.load(path)
+
+    def refused(_path: Path, *_: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(ConfigError, match=rf"{path}: cannot be read: Permission denied"):
+        config.load(path)
