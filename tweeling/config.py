@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -117,6 +118,14 @@ class IngestSettings(Section):
         return shards
 
 
+def _safe(url: str) -> str:
+    """An address that is asked under TLS, or on this machine; else ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
+        raise ValueError("should begin with https:// for a server on another machine")
+    return url
+
+
 class LedgerSettings(Section):
     """The chain that holds the log's head. Without an address the log goes on and entries stay pending."""
 
@@ -133,6 +142,12 @@ class LedgerSettings(Section):
     )
     passphrase_file: Path = Field(default=Path("secrets/ledger-passphrase"), description="what opens it")
     max_age_s: float = Field(default=5, gt=0, description="anchor a checkpoint at the latest after this time")
+
+    @field_validator("rpc")
+    @classmethod
+    def _speaks_safely(cls, rpc: str) -> str:
+        """A node elsewhere is asked under TLS: whoever answers in its place would say what the log may hold."""
+        return _safe(rpc)
 
 
 class CustodySettings(Section):
@@ -197,9 +212,7 @@ class StoreSettings(Section):
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
             raise ValueError("should be http://host:port or https://host:port, without a name or password in it")
-        if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
-            raise ValueError("should begin with https:// for a server on another machine")
-        return url
+        return _safe(url)
 
     @model_validator(mode="after")
     def _in_order(self) -> StoreSettings:
@@ -287,21 +300,32 @@ class Settings(BaseSettings):
 
 def load(path: Path) -> Settings:
     """Read a hub's settings, or raise ConfigError naming the file, the field and what it should be."""
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "no such file"
-        raise ConfigError(what, source=str(path), remedy="`tweeling init` writes one")
     try:
+        if not path.is_file():
+            what = "is a folder, not a file" if path.is_dir() else "no such file"
+            raise ConfigError(what, source=str(path), remedy="`tweeling init` writes one")
 
         class FromFile(Settings):
             model_config = SettingsConfigDict(toml_file=path)
 
         settings = FromFile()
-    except tomllib.TOMLDecodeError as exc:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"not TOML: {exc}", source=str(path)) from exc
+    except OSError as exc:
+        raise ConfigError(f"cannot be read: {exc.strerror}", source=str(path), remedy="See to its rights") from exc
     except ValidationError as exc:
         raise _explain(exc, path) from exc
     _refuse_plaintext(settings, path)
     return _anchor_paths(settings, path.resolve().parent)
+
+
+def refuse_environment(field: str, why: str) -> None:
+    """Raise ConfigError where the environment sets a field, which only the file may do here."""
+    variable = f"TWEELING_{field.upper()}"
+    if any(name.upper() == variable for name in os.environ):
+        raise ConfigError(
+            f"{variable} is set in the environment, {why}", field=field, remedy="Unset it for this command"
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -342,19 +366,6 @@ def _refuse_plaintext(settings: Settings, path: Path) -> None:
             source=str(path),
             remedy='Name what they call this hub, such as ["hub.example.org"]',
         )
-
-
-def paths(settings: Settings) -> list[Path]:
-    """Every file and folder that settings name."""
-
-    def named(value: object) -> list[Path]:
-        if isinstance(value, Path):
-            return [value]
-        if isinstance(value, BaseModel):
-            return [path for name in type(value).model_fields for path in named(getattr(value, name))]
-        return []
-
-    return named(settings)
 
 
 def _explain(exc: ValidationError, path: Path) -> ConfigError:

@@ -28,3 +28,9 @@ def test_a_node_is_let_in_and_out_without_a_restart(tmp_path: Path) -> None:
             assert hub.receive() == ("tweeling/v1/H1/n1/up", b"still")
             assert hub.connected
             assert first.connected
+
+
+def test_a_folder_may_be_named_in_any_language(tmp_path: Path) -> None:
+    with nats_broker(tmp_path / "Bétuwe", [("H1", "n1")]) as broker, Client(broker, broker.node("H1", "n1")) as node:
+        assert node.connected
+        assert (tmp_path / "Bétuwe" / "jetstream").is_dir()

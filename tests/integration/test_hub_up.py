@@ -10,6 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support_broker import Client
+from support_fsck import sqlite
+from support_ingest import message, reading
+from support_living import living_hub
 from support_servers import free_port
 
 from tweeling.bootstrap import Threads
@@ -115,3 +119,17 @@ def test_a_thread_that_fails_stops_the_others_and_is_named(caplog: pytest.LogCap
     assert stop.is_set()
     assert threads.failed == "broken"
     assert "thread.failed" in caplog.text
+
+
+@pytest.mark.parametrize("shards", ["", '\n[ingest]\nshards = [["H1/+"]]\n'])
+def test_a_hub_whose_ingest_fails_ends_so_that_it_is_started_again(tmp_path: Path, shards: str) -> None:
+    with living_hub(tmp_path) as hub:
+        with hub.installation.config.open("a") as settings:
+            settings.write(shards)
+        hub.start()
+        sqlite(hub.folder / "journal.db", "DELETE FROM total WHERE name = 'batches'")  # a broken promise
+        with Client(hub.broker, hub.broker.node("H1", "n1")) as node:
+            node.published(*message({1: [reading()]}))
+        child = hub.owner.children["hub"]
+        assert child.process.wait(60) == 1
+        assert "the hub stopped, because ingest failed" in child.tail(50)

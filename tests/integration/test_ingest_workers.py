@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
@@ -175,3 +177,24 @@ def test_a_session_that_cannot_be_ended_now_is_remembered(tmp_path: Path) -> Non
     end_unwanted(ids, nobody, ["old"])
     end_unwanted(ids, nobody, ["new"])
     assert json.loads(ids.read_text()) == ["new", "old"]
+
+
+def test_a_worker_that_cannot_be_started_again_now_is_started_later(
+    broker: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    with hub_on(broker, tmp_path) as hub:
+        victim = hub.workers.pids()[0]
+        start = SpawnProcess.start
+
+        def full(_process: SpawnProcess) -> None:
+            monkeypatch.setattr(SpawnProcess, "start", start)
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr(SpawnProcess, "start", full)
+        os.kill(victim, signal.SIGKILL)
+        with Client(broker, broker.node("H1", "n1")) as node:
+            node.published(*one("H1", "n1", 1))
+            until(lambda: hub.holds("H1", "n1", 1), "it is committed all the same")
+    lines = [record.message for record in caplog.records]
+    assert (lines.count("worker.not_started"), lines.count("ingest.stopped")) == (1, 0)

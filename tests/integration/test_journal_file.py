@@ -85,7 +85,7 @@ def test_the_file_is_written_through_to_the_disk(path: Path) -> None:
 
 
 def test_a_second_process_is_kept_out_by_name(path: Path) -> None:
-    with opened(path), pytest.raises(ConfigError, match=r"in use by another process\. Stop the other hub"):
+    with opened(path), pytest.raises(UnavailableError, match="in use by another process: a backup or fsck"):
         SqliteJournal(path)
     with opened(path):
         pass

@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "tweeling" / "cli" / "tweeling-hub.service"
+PAGE = ROOT / "docs" / "operations.md"
 EDGE = ROOT / "edge" / "tweeling-edge.service"
 _NOT_FOR_A_HUB = {
     "PrivateUsers",  # its user is to be the one that owns its files outside, too
@@ -38,3 +39,10 @@ def test_a_hub_is_confined_as_an_agent_is_but_for_what_it_needs() -> None:
     assert {name: hub.get(name) for name in wanted} == wanted
     assert hub["KillMode"] == "mixed"
     assert hub["RestartPreventExitStatus"] == "2"
+
+
+def test_the_nightly_backup_finds_its_program_and_keeps_no_hub_from_starting() -> None:
+    unit = PAGE.read_text().split("tweeling-backup.service\n", 1)[1].split("\n# ", 1)[0]
+    program = _settings(UNIT)["ExecStart"].split()[0]
+    assert f"{program} backup " in unit
+    assert "After=tweeling-hub.service" in unit

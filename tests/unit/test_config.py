@@ -113,3 +113,26 @@ def test_nothing_is_served_in_plain_text_or_for_nobody_off_this_machine(tmp_path
 )
 def test_this_machine_alone_or_what_is_encrypted_is_served(tmp_path: Path, text: str) -> None:
     config.load(_write(tmp_path, text))
+
+
+@pytest.mark.parametrize("rpc", ["http://node.example:8545", "http://192.0.2.7:8545", "ws://node.example", "node:8545"])
+def test_a_chains_node_on_another_machine_is_asked_under_tls_only(tmp_path: Path, rpc: str) -> None:
+    with pytest.raises(ConfigError, match="should begin with https://") as caught:
+        config.load(_write(tmp_path, f"[ledger]\nrpc = '{rpc}'\n"))
+    assert caught.value.field == "ledger.rpc"
+    for good in ("https://node.example/key", "http://localhost:8545", "http://[::1]:8545"):
+        assert config.load(_write(tmp_path, f"[ledger]\nrpc = '{good}'\n")).ledger.rpc == good
+
+
+def test_a_file_that_is_no_text_or_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _write(tmp_path, "")
+    path.write_bytes(b"data = '\xff'\n")
+    with pytest.raises(ConfigError, match=rf"{path}: not TOML: "):
+        config.load(path)
+
+    def refused(_path: Path, *_: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(ConfigError, match=rf"{path}: cannot be read: Permission denied"):
+        config.load(path)

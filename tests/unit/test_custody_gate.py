@@ -79,3 +79,20 @@ def test_entries_that_no_checkpoint_covers_yet_are_not_signed_behind_a_closed_ga
     assert bench.custody.checkpoint() is None
     gate.proven()
     assert bench.custody.checkpoint() is not None
+
+
+def test_a_node_that_is_behind_does_not_open_a_restored_log() -> None:
+    for restored in (False, True):
+        gate = Gate(restored=restored)
+        bench = _bench(gate)
+        Anchoring(bench.store, bench.ledger, clock=bench.clock, batching=EACH).step()
+        bench.ledger.restart()
+        step = Anchoring(bench.store, bench.ledger, clock=bench.clock, batching=EACH, gate=gate).step
+        if restored:
+            with pytest.raises(UnavailableError, match="holds size 0, behind what this log has seen anchored, 3"):
+                step()
+            assert bench.store.anchor() is not None, "what was seen is not forgotten for a node that lags"
+            assert gate.waits
+        else:
+            step()
+            _capture(bench, 9)

@@ -28,7 +28,10 @@ _DAMAGED = (
 
 
 class JournalFile:
-    """One writer's and one reader's connection; raises ConfigError for a file that is no journal, or not ours alone."""
+    """One writer's and one reader's connection.
+
+    Raises ConfigError for a file that is no journal, UnavailableError while it is not ours alone.
+    """
 
     def __init__(self, path: Path) -> None:
         self.id = ""
@@ -68,8 +71,9 @@ class JournalFile:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
-            raise ConfigError(
-                "is in use by another process", source=str(path), remedy="Stop the other hub, or name another directory"
+            raise UnavailableError(
+                f"{path}: is in use by another process: a backup or fsck, which ends soon, or another hub, "
+                "which has to be stopped first"
             ) from exc
 
     def _prepare(self, path: Path) -> None:

@@ -216,6 +216,11 @@ def _user(who: Credentials, *, publish: list[str], subscribe: list[str]) -> str:
       }}"""
 
 
+def _quoted(path: Path) -> str:
+    """A path as NATS reads it, which knows no escapes of JSON for letters."""
+    return json.dumps(str(path), ensure_ascii=False)
+
+
 def _mqtt(host: str, port: int, limits: Limits, tls: Shown | None) -> str:
     lines = [
         f'listen: "{f"[{host}]" if ":" in host else host}:{port}"',
@@ -223,7 +228,7 @@ def _mqtt(host: str, port: int, limits: Limits, tls: Shown | None) -> str:
         f'ack_wait: "{limits.redeliver_s}s"',
     ]
     if tls is not None:
-        files = f"cert_file: {json.dumps(str(tls.cert_file))}, key_file: {json.dumps(str(tls.key_file))}"
+        files = f"cert_file: {_quoted(tls.cert_file)}, key_file: {_quoted(tls.key_file)}"
         lines.append(f'tls {{ {files}, min_version: "1.2", timeout: {_HANDSHAKE_S} }}')
     return "\n  ".join(lines)
 
@@ -233,13 +238,13 @@ def _conf(directory: Path, users: list[str], mqtt: str, native_port: int, limits
     return f"""# Written by tweeling at every start; changes are lost.
 server_name: "tweeling"
 listen: "127.0.0.1:{native_port}"
-pid_file: {json.dumps(str(directory / _PID))}
+pid_file: {_quoted(directory / _PID)}
 max_payload: {limits.payload}
 max_connections: {limits.connections}
 max_subscriptions: 64
 write_deadline: "10s"
 jetstream {{
-  store_dir: {json.dumps(str(directory / "jetstream"))}
+  store_dir: {_quoted(directory / "jetstream")}
   max_memory_store: {64 << 20}
   max_file_store: {limits.store_bytes}
 }}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from tweeling.api.connections import Limits, protocol
 from tweeling.errors import ConfigError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -25,13 +26,16 @@ def serve(
     *,
     grace_s: int = 3,
     most: int = 512,
+    head_s: float = 15,
     tls: ssl.SSLContext | None = None,
     beat: Callable[[], None] | None = None,
 ) -> Iterator[int]:
     """Serve while the block runs and yield the port (0 asks for a free one).
 
     Raises ConfigError when the port is taken. Leaving closes every connection, websockets too, within the grace.
-    most: with so many connections open, requests are answered 503; websockets count, and are never cut off by it.
+    most: with so many connections open, requests are answered 503, and a few more are not taken at all; one address
+    off this machine may have a quarter. Websockets count, and are never cut off by it.
+    head_s: a connection that has not sent a whole request's head by then is closed.
     tls: what is shown; without it, plain text. beat: called about once a second, as long as requests can be answered.
     """
 
@@ -43,6 +47,7 @@ def serve(
         server = _Server(
             uvicorn.Config(
                 app,
+                http=protocol(Limits(head_s, total=most + most // 8, each=most // 4)),
                 ws="websockets-sansio",  # the other implementation rests on a deprecated part of websockets
                 ws_max_size=256 * 1024,
                 limit_concurrency=most,  # below the 1024 files that a process may commonly have open

@@ -17,7 +17,7 @@ from tweeling.adapters.journal_audit import at_rest
 from tweeling.bootstrap.belongings import belongings, records_path
 from tweeling.bootstrap.readings import journal_path
 from tweeling.bootstrap.snapshot import STAGING, copy_points_at_rest, copy_stores
-from tweeling.config import Settings
+from tweeling.config import Settings, refuse_environment
 from tweeling.domain.backup import Manifest, place
 from tweeling.errors import ConfigError, UnavailableError
 
@@ -37,9 +37,13 @@ def make_backup(
     """Back up the hub of these settings into a new file.
 
     config: the settings' file; its folder is the installation's. ask: has a running hub copy its points.
-    files_only: leave out what database servers keep. Raises ConfigError for a target that cannot be, UnavailableError
-    where a disk or the hub does not do its part; then nothing is left of the attempt.
+    files_only: leave out what database servers keep. Raises ConfigError for a target that cannot be, or for places that
+    only the environment names; UnavailableError where a disk or the hub does not do its part; then nothing is left of
+    the attempt.
     """
+    refuse_environment("data", "and no backup holds that")
+    if records_path(settings) is not None:
+        refuse_environment("records", "and no backup holds that")
     folder = config.parent.resolve()
     target = target.absolute()
     _check_servers(settings, files_only=files_only)

@@ -96,7 +96,16 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             twin.apply(news.points, news.movements)
             claims.wake()
 
-        road = closing.enter_context(telemetry(settings, held, on_applied=applied, on_presence=twin.presence))
+        threads = Threads(stop)
+        road = closing.enter_context(
+            telemetry(
+                settings,
+                held,
+                on_applied=applied,
+                on_presence=twin.presence,
+                on_failed=lambda: threads.fail("ingest"),
+            )
+        )
         pulse = Pulse(
             journal=road.journal,
             projector=road.projector,
@@ -131,7 +140,6 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             vitals=pulse.vitals,
         )
 
-        threads = Threads(stop)
         closing.callback(threads.join)
         threads.start("projector", lambda stop: _follow(twin, road.projector, stop), road.projector.wake)
         threads.start("pulse", pulse.run)

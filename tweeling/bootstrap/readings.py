@@ -88,6 +88,7 @@ def telemetry(
     *,
     on_applied: Callable[[Applied], None] = lambda _: None,
     on_presence: Callable[[NodeNow], None] = lambda _: None,
+    on_failed: Callable[[], None] = lambda: None,
 ) -> Iterator[Telemetry]:
     """Open the journal and join the road; whoever uses it starts the line, and runs the projector."""
     with ExitStack() as closing:
@@ -98,7 +99,7 @@ def telemetry(
             sustained=settings.ingest.node_rate, burst=settings.ingest.node_burst, rate=settings.ingest.backlog_rate
         )
         ingest = Ingest(journal, clock_of(settings), IngestSettings(skew_ms=skew_ms(settings), limits=limits))
-        line = _line(settings, ingest, wake=projector.wake, on_presence=on_presence)
+        line = _line(settings, ingest, wake=projector.wake, on_presence=on_presence, on_failed=on_failed)
         yield Telemetry(journal, projector, ingest, line)
 
 
@@ -114,14 +115,26 @@ def clock_of(settings: Settings) -> Clock:
 
 
 def _line(
-    settings: Settings, ingest: Ingest, *, wake: Callable[[], None], on_presence: Callable[[NodeNow], None]
+    settings: Settings,
+    ingest: Ingest,
+    *,
+    wake: Callable[[], None],
+    on_presence: Callable[[NodeNow], None],
+    on_failed: Callable[[], None],
 ) -> Line:
     address = broker_address(settings)
     batching = Batching(messages=settings.ingest.batch_messages, age_s=settings.ingest.batch_ms / 1000)
     ids = settings.data / "mqtt-sessions.json"
     if not settings.ingest.shards:
         end_unwanted(ids, address, [address.client_id])
-        return Subscriber(address, ingest, on_batch=lambda _: wake(), on_presence=on_presence, batching=batching)
+        return Subscriber(
+            address,
+            ingest,
+            on_batch=lambda _: wake(),
+            on_presence=on_presence,
+            on_failed=on_failed,
+            batching=batching,
+        )
     tasks = []
     for patterns in settings.ingest.shards:
         # Other nodes, another session: a broker keeps subscriptions with a session, also those that nobody wants now.
@@ -136,7 +149,7 @@ def _line(
             )
         )
     end_unwanted(ids, address, [task.address.client_id for task in tasks])
-    return Workers(tasks, ingest, on_batch=lambda _: wake(), on_presence=on_presence)
+    return Workers(tasks, ingest, on_batch=lambda _: wake(), on_presence=on_presence, on_failed=on_failed)
 
 
 def skew_ms(settings: Settings) -> int:

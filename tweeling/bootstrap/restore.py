@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -113,14 +113,16 @@ def _settle_in(manifest: Manifest, unpacked: Path, folder: Path) -> None:
     except ValueError as exc:  # of its encoding, or of TOML
         raise ConfigError(f"cannot be read: {exc}", source=_SETTINGS, remedy="Take another backup") from exc
     secretfile.write(settings, text)
-    journal = next(PurePosixPath(name) for name in names if PurePosixPath(name).name == "journal.db")
+    data = config.load(settings).data
+    if not (data.is_relative_to(unpacked) and (data / "journal.db").is_file()):
+        raise ConfigError("names no folder of the backup that holds a journal", field="data", source=_SETTINGS)
     told = {
         "made_ms": manifest.made_ms,
         "restored_ms": time.time_ns() // 1_000_000,
         "through": manifest.through,
         "log_size": manifest.log_size,
     }
-    secretfile.write(unpacked / journal.parent / RESTORED, json.dumps(told, indent=1) + "\n")
+    secretfile.write(data / RESTORED, json.dumps(told, indent=1) + "\n")
 
 
 def _begin_log(unpacked: Path, origin: str) -> None:
@@ -158,20 +160,20 @@ def _move_in(unpacked: Path, folder: Path) -> None:
 @contextmanager
 def _no_hub(folder: Path) -> Iterator[None]:
     """Keep hubs away from what is in the folder, or raise ConfigError where one has it."""
-    try:
-        journal = journal_path(config.load(folder / _SETTINGS))
-    except ConfigError:
-        journal = folder / "journal.db"
-    if not journal.is_file():
-        yield
-        return
-    with at_rest(journal) as rests:
-        if not rests:
-            raise ConfigError("a hub runs here", field="--data", source=str(folder), remedy="Stop it first")
+    journals = {folder / "journal.db"}
+    with suppress(ConfigError):
+        journals.add(journal_path(config.load(folder / _SETTINGS)))
+    with ExitStack() as held:
+        for journal in filter(Path.is_file, journals):
+            if not held.enter_context(at_rest(journal)):
+                raise ConfigError("a hub runs here", field="--data", source=str(folder), remedy="Stop it first")
         yield
 
 
 def _check(manifest: Manifest, folder: Path, *, source: str) -> None:
+    config.refuse_environment("data", "so what is restored would not be found")
+    if manifest.schemas.records is not None:
+        config.refuse_environment("records", "so the restored ones would not be found")
     manifest.check_known(known(), source=source)
     names = {held.name for held in manifest.files}
     if _SETTINGS not in names or not any(PurePosixPath(name).name == "journal.db" for name in names):

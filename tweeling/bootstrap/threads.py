@@ -28,12 +28,16 @@ class Threads:
                 run(self._stop)
             except Exception:
                 log.exception("thread.failed", extra={"which": name})
-                self.failed = name
-                self._stop.set()
+                self.fail(name)
 
         self._wakes.append(wake)
         self._threads.append(threading.Thread(target=body, name=name, daemon=True))
         self._threads[-1].start()
+
+    def fail(self, name: str) -> None:
+        """Stop them all, because this part failed; it has said why."""
+        self.failed = name
+        self._stop.set()
 
     def join(self) -> None:
         """Stop them all and wait."""

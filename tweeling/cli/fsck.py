@@ -22,7 +22,9 @@ from tweeling.verify.plain import plain
 
 def run_fsck(folder: Path, *, as_json: bool, out: Console) -> int:
     """Audit an installation and tell; return 0, or the exit code of evidence that does not agree."""
-    settings = config.load(Installation(folder).config)
+    installation = Installation(folder)
+    installation.check_owner()  # SQLite makes files beside those that it reads
+    settings = config.load(installation.config)
     trust = settings.data / "trust.json"
     trusted = TrustedLog.parse(trust.read_bytes(), source=str(trust)) if trust.is_file() else None
     with bootstrap.audited(settings, lambda: _ask_hub(folder)) as audited:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -132,17 +133,18 @@ def receipt(
 ) -> None:
     """Write the receipt of a custody event, for a partner to verify elsewhere."""
     from tweeling.cli.client import HubClient
+    from tweeling.verify.plain import plain
 
     with HubClient(data) as hub:
         if event == "latest":
             event = hub.newest_anchored(within=30)
         content = hub.receipt(event)
-    path = target or Path(f"{event.rsplit(':', 1)[-1]}.receipt.cbor")
+    path = target or Path(receipt_name(event))
     try:
         path.write_bytes(content)
     except OSError as exc:
         raise ConfigError(f"cannot be written: {exc.strerror}", field="--out", source=str(path)) from exc
-    out.print(f"{path}: {len(content):,} bytes, event {event}")
+    out.print(f"{path}: {len(content):,} bytes, event {plain(event)}", markup=False)
 
 
 @app.command()
@@ -221,6 +223,12 @@ def bench_part(
     """Be measured (started by `tweeling bench`)."""
     log_to_stderr()
     bench.part(what, folder, profile=profile)
+
+
+def receipt_name(event: str) -> str:
+    """The file for the receipt of an event, whose id is a partner's to choose: always in this folder, never hidden."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", event.rsplit(":", 1)[-1]).lstrip(".")[:100]
+    return f"{name or 'event'}.receipt.cbor"
 
 
 def seconds(text: str) -> float:

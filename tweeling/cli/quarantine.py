@@ -121,6 +121,7 @@ def _reach(folder: Path, *, bearer: str) -> Iterator[Reached]:
         with HubClient(folder, bearer=bearer) as hub:
             yield hub
     else:
+        Installation(folder).check_owner()
         with bootstrap.quarantine_alone(settings) as quarantine:
             yield _Files(quarantine)
 

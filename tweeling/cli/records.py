@@ -13,10 +13,12 @@ from tweeling.errors import ConfigError
 
 def import_records(folder: Path, file: Path, out: Console) -> None:
     """Copy a SQLite file's records into the empty database that the settings name, while no hub runs."""
-    settings = config.load(Installation(folder).config)
+    installation = Installation(folder)
+    installation.check_owner()
+    settings = config.load(installation.config)
     if settings.records is None:
         raise ConfigError(
-            "is not set", field="records", source=str(Installation(folder).config), remedy="Name the new database there"
+            "is not set", field="records", source=str(installation.config), remedy="Name the new database there"
         )
     if not file.is_file():
         raise ConfigError("no such file", source=str(file), remedy="Name the records.db of this hub")

@@ -21,6 +21,7 @@ from tweeling.api.passwords import OPERATOR
 from tweeling.api.principals import Principal, Role
 from tweeling.api.server import serve
 from tweeling.cli.broker import EmbeddedBroker
+from tweeling.cli.installation import Installation
 from tweeling.cli.logs import log_to_stderr
 from tweeling.cli.notify import Notifier
 from tweeling.config import HttpSettings, Settings
@@ -35,6 +36,7 @@ def serve_hub(path: Path, stop: threading.Event) -> int:
     """Run a hub until it is told to stop; raise UnavailableError if a part of it failed."""
     manager = Notifier(os.environ)
     settings = config.load(path)
+    Installation(settings.data).check_owner()
     log_to_stderr(settings.log.format, settings.log.level)
     http = settings.http
     with ExitStack() as closing:

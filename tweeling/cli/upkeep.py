@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,6 +42,9 @@ def run_backup(folder: Path, target: Path, *, files_only: bool, as_json: bool, o
 
 def run_restore(file: Path, folder: Path, *, force: bool, new_log: str | None, as_json: bool, out: Console) -> int:
     """Restore a backup and audit what it has become; return 0, or the exit code of evidence that does not agree."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if there == folder.absolute() or os.geteuid() == 0:  # whoever is not root owns what it makes, in anybody's folder
+        Installation(there).check_owner()
     with Console(stderr=True).status(f"restoring {folder}"):
         done = bootstrap.restore(file, folder, force=force, new_log=new_log)
     told = Console(stderr=True, highlight=False, soft_wrap=True) if as_json else out

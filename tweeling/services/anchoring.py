@@ -64,11 +64,13 @@ class Anchoring:
     def step(self) -> Anchor | None:
         """Anchor what is due; return the new anchor, None when nothing is.
 
-        Raises UnavailableError or RejectedError of the ledger, and VerificationError if the chain holds a head that is
-        not in this log: that is a split view or a lost history, and nothing is anchored over it.
+        Raises UnavailableError or RejectedError of the ledger, UnavailableError too while its node is behind what a
+        restored log has seen, and VerificationError if the chain holds a head that is not in this log: that is a split
+        view or a lost history, and nothing is anchored over it.
         """
         head = self._ledger.head()
         self._check_ours(head)
+        self._check_up_to_date(head)
         self._gate.proven()
         self._reconcile(head)
         if self.left is None or self.left < _FEW_ANCHORS:
@@ -137,6 +139,14 @@ class Anchoring:
             )
         if merkle.root(head.size, self._store.nodes) != head.root:
             raise VerificationError(f"the chain holds another root for size {head.size}", field="head.root")
+
+    def _check_up_to_date(self, head: Head) -> None:
+        """Believe no node that is behind, while a restored log waits to hear how long it has been."""
+        newest = self._store.anchor()
+        if self._gate.waits and newest is not None and newest.size > head.size:
+            raise UnavailableError(
+                f"the node holds size {head.size}, behind what this log has seen anchored, {newest.size}"
+            )
 
     def _reconcile(self, head: Head) -> None:
         """Bring our records to what the chain holds: it may have forgotten, and we may have missed an answer."""

@@ -50,6 +50,11 @@ class Gate:
         """Why the log may not grow, empty where it may."""
         return self._why
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is of a restored log, and has not been told yet what the ledger holds."""
+        return self._restored and not self._proven
+
     def proven(self) -> None:
         """The ledger's head is a head of this log."""
         with self._lock:

@@ -68,6 +68,7 @@ class Subscriber:
     """Feeds an inbox from a broker, from `start` to `close`.
 
     on_batch and on_presence are called by its thread after each commit; they must be quick and must not raise.
+    on_failed: called when the thread ends of what nobody foresaw.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Subscriber:
         filters: Sequence[str] = EVERYTHING,
         on_batch: Callable[[Batch], None] = lambda _: None,
         on_presence: Callable[[NodeNow], None] = lambda _: None,
+        on_failed: Callable[[], None] = lambda: None,
         batching: Batching | None = None,
     ) -> None:
         self._address = address
@@ -85,6 +87,7 @@ class Subscriber:
         self._filters = tuple(filters)
         self._on_batch = on_batch
         self._on_presence = on_presence
+        self._on_failed = on_failed
         self._batching = batching or Batching()
         self._changed = threading.Condition()  # guards what other threads ask for
         self._connected = False
@@ -159,6 +162,7 @@ class Subscriber:
                 self._connected = False
                 self._journal_error = f"ingest stopped: {exc}"
                 self._changed.notify_all()
+            self._on_failed()
 
     def _connect(self) -> Session:
         self._sessions += 1

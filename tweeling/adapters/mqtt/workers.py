@@ -64,10 +64,12 @@ class Workers:
         *,
         on_batch: Callable[[Batch], None] = lambda _: None,
         on_presence: Callable[[NodeNow], None] = lambda _: None,
+        on_failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._inbox = inbox
         self._on_batch = on_batch
         self._on_presence = on_presence
+        self._on_failed = on_failed
         self._stop = threading.Event()
         self._workers = [_Worker(task) for task in tasks]
         self._changed = threading.Condition()
@@ -125,6 +127,8 @@ class Workers:
             self._error = f"ingest stopped: {exc}"
             for worker in self._workers:
                 worker.ask_to_end()
+                worker.hang_up()
+            self._on_failed()
 
     def _serve(self, workers: Sequence[_Worker]) -> None:
         """Answer everything that workers ask now, with one commit."""
@@ -186,12 +190,25 @@ class _Worker:
 
     def restart_if_due(self) -> None:
         if self.control is None and not self._ending and time.monotonic() >= self._restart_at:
-            self.start()
+            try:
+                self.start()
+            except OSError as exc:  # no memory, or no file handle, for another process
+                log.warning("worker.not_started", extra={"reason": str(exc)})
+                for pipe in self.pipes():
+                    pipe.close()
+                self.data = self.control = None
+                self._restart_at = time.monotonic() + _RESTART_S
 
     def ask_to_end(self) -> None:
         self._ending = True
         if self.control is not None:
             _send(self.control, None)
+
+    def hang_up(self) -> None:
+        """Let it not wait for an answer that nobody gives any more."""
+        if self.data is not None:
+            self.data.close()
+            self.data = None
 
     def covers(self, answer: Answer) -> bool:
         """Whether an answer belongs to one of its nodes."""
@@ -300,9 +317,12 @@ def _work(task: Task, data: Connection, control: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     reports = _Reports(control)
     logging.basicConfig(level=logging.INFO, handlers=[reports])
-    subscriber = Subscriber(task.address, _Pipe(data, task), filters=task.filters, batching=task.batching)
+    failed = threading.Event()  # then the hub starts another
+    subscriber = Subscriber(
+        task.address, _Pipe(data, task), filters=task.filters, batching=task.batching, on_failed=failed.set
+    )
     subscriber.start()
-    while not control.poll(_STATUS_EVERY_S) and reports.tell(subscriber.status()):
+    while not failed.is_set() and not control.poll(_STATUS_EVERY_S) and reports.tell(subscriber.status()):
         pass
     subscriber.close()
 

@@ -53,8 +53,8 @@ class Records:
 def open_records(url: str) -> Records:
     """Open (and where needed create or migrate) the store of a SQLAlchemy URL such as `sqlite:////var/lib/x/records.db`.
 
-    Raises ConfigError for a URL that cannot be, a server that does not let us in, or a database that another hub has;
-    UnavailableError while the database does not answer.
+    Raises ConfigError for a URL that cannot be or a server that does not let us in; UnavailableError while the database
+    does not answer, or another process writes to it.
     """
     try:
         parsed = sa.make_url(url)
@@ -69,11 +69,6 @@ def open_records(url: str) -> Records:
         records = Records(postgres.reader(parsed), postgres.writer(parsed))
     try:
         _migrate(records)
-    except postgres.HeldError as exc:
-        records.close()
-        raise ConfigError(
-            "another hub writes to this database", field="records", remedy="Stop it first, or name another database"
-        ) from exc
     except BaseException:
         records.close()
         raise

@@ -76,7 +76,10 @@ class HeldError(UnavailableError):
     """Another hub has the database, or the server has not yet noticed that an earlier connection of ours is gone."""
 
     def __init__(self) -> None:
-        super().__init__("records: another hub writes to this database")
+        super().__init__(
+            "records: another hub writes to this database, which has to be stopped first, "
+            "or a migration or an import, which ends soon"
+        )
 
 
 def code(exc: BaseException | None) -> str:

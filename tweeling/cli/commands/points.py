@@ -21,11 +21,13 @@ def copy_points(
     from tweeling.bootstrap.copying import copy_points as copy
     from tweeling.cli.installation import Installation
 
+    installation = Installation(data)
+    installation.check_owner()
     with Progress(console=out, transient=True) as bar:
         task = bar.add_task("series", total=None)
         copied = copy(
             config.load(old),
-            config.load(Installation(data).config),
+            config.load(installation.config),
             lambda done, of: bar.update(task, completed=done, total=of),
         )
     out.print(f"{copied.points} points copied, {copied.there} were there already")
