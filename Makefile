@@ -22,7 +22,7 @@ demo: setup chain ## run the product on the demo region
 	@$(BIN)/tweeling demo $(ARGS)
 
 test: setup-dev chain servers ## run every test that CI runs
-	@$(BIN)/python -m pytest -m "not slow and not alone" --numprocesses $(AT_ONCE) --dist loadgroup $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -m "not slow and not alone" --numprocesses $(AT_ONCE) $(ARGS) || [ $$? = 5 ]
 	@$(BIN)/python -m pytest -m "not slow and alone" $(ARGS) || [ $$? = 5 ]
 
 test-all: setup-dev chain servers ## run the long tests too

@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, settings
 from support_demo import RunningDemo, running_demo
 from support_postgres import Postgres, postgres
 from support_servers import need
+from xdist.scheduler import LoadScopeScheduling
 
 _HERE = Path(__file__).parent
+_OF_THE_DEMO = {"test_demo_live.py", "test_demo_run.py", "test_readme.py"}
 
 settings.register_profile(
     "tweeling",
@@ -24,23 +26,28 @@ settings.register_profile(
 settings.load_profile("tweeling")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with the folder it lives in, and say which share a process: those of a file, those of the demo."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the folder it lives in."""
     for item in items:
-        place = item.path.relative_to(_HERE)
-        item.add_marker(getattr(pytest.mark, place.parts[0]))
-        item.add_marker(pytest.mark.xdist_group("demo" if _needs_demo(item) else str(place)))
-        if place.parts[0] == "fault":
+        folder = item.path.relative_to(_HERE).parts[0]
+        item.add_marker(getattr(pytest.mark, folder))
+        if folder == "fault":
             item.add_marker(pytest.mark.alone)
-    # The demo takes its share of the machine while it runs, so those who need it come last, together; but first where
-    # others run beside them, for they take long.
-    beside = hasattr(config, "workerinput")
-    items.sort(key=lambda item: _needs_demo(item) != beside)
+    # The demo takes its share of the machine while it runs, so those who need it come last, together.
+    items.sort(key=lambda item: "demo" in getattr(item, "fixturenames", ()))
 
 
-def _needs_demo(item: pytest.Item) -> bool:
-    return "demo" in getattr(item, "fixturenames", ())
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """The tests of a file run in one process, and the files that share the demo in the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0].rsplit("/", 1)[-1]
+        return "demo" if file in _OF_THE_DEMO else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _ByFile:
+    """Say which tests run beside which."""
+    return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
