@@ -159,6 +159,29 @@ def mosquitto_broker(directory: Path) -> Iterator[Broker]:
         server.stop()
 
 
+@contextmanager
+def mosquitto_with(directory: Path, settings: str) -> Iterator[Broker]:
+    """A Mosquitto that lets anyone in; settings: what its file says beside, of this listener first."""
+    program = need("mosquitto")
+    port = free_port()
+    conf = directory / "mosquitto.conf"
+    conf.write_text(f"user root\nallow_anonymous true\nlistener {port} 127.0.0.1\n{settings}")
+    server = Server([program, "-c", str(conf)], ready="running")
+    server.start()
+    try:
+        yield Broker(server, port, None, directory)
+    finally:
+        server.stop()
+
+
+@contextmanager
+def read_only_mosquitto(directory: Path) -> Iterator[Broker]:
+    """A Mosquitto at which nobody may publish."""
+    (directory / "acl").write_text("topic read #\n")
+    with mosquitto_with(directory, f"acl_file {directory}/acl\n") as broker:
+        yield broker
+
+
 def _names(nodes: Iterable[tuple[str, str]]) -> list[nats.NodeName]:
     return [nats.NodeName(*node) for node in nodes]
 

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from support_ingest import EPOCH, NOW, arrival, of, reading, weighing
 
 from tweeling.adapters.intake import KEEP, Keep
-from tweeling.adapters.journal import SqliteJournal
 from tweeling.adapters.memory_journal import MemoryJournal
 from tweeling.domain.telemetry import Quality
 from tweeling.errors import RejectedError
@@ -17,19 +14,6 @@ from tweeling.ports.journal import Batch, Journal, NodeEpoch
 from tweeling.wire.parcel import Suspect
 
 N1 = NodeEpoch("H1", "n1", EPOCH)
-
-
-@pytest.fixture(params=["sqlite", "memory"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[Keep], Journal]]:
-    with ExitStack() as opened:
-
-        def made(keep: Keep) -> Journal:
-            path = tmp_path / "journal.sqlite"
-            return opened.enter_context(
-                closing(MemoryJournal(keep=keep) if request.param == "memory" else SqliteJournal(path, keep=keep))
-            )
-
-        yield made
 
 
 @pytest.fixture

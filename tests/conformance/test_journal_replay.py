@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import pytest
 from support_ingest import EPOCH, NOW, SKEW, arrival, message, of, reading, weighing
 
 from tweeling.adapters import intake
 from tweeling.adapters.intake import KEEP, Keep
-from tweeling.adapters.journal import SqliteJournal
-from tweeling.adapters.memory_journal import MemoryJournal
 from tweeling.ports.inbox import Message
 from tweeling.ports.journal import Again, Journal, NodeEpoch, Quarantined, Replayed
 from tweeling.wire.columnar import Decoder
@@ -21,19 +17,6 @@ from tweeling.wire.parcel import Parcel, Suspect
 N1 = NodeEpoch("H1", "n1", EPOCH)
 LATER = NOW + 3_600_000
 UP = "tweeling/v1/H1/n1/up"
-
-
-@pytest.fixture(params=["sqlite", "memory"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[Keep], Journal]]:
-    with ExitStack() as opened:
-
-        def made(keep: Keep) -> Journal:
-            path = tmp_path / "journal.sqlite"
-            return opened.enter_context(
-                closing(MemoryJournal(keep=keep) if request.param == "memory" else SqliteJournal(path, keep=keep))
-            )
-
-        yield made
 
 
 @pytest.fixture

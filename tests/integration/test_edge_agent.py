@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support_broker import Broker, Server, mosquitto_broker, nats_broker, until
+from support_broker import Broker, mosquitto_broker, nats_broker, read_only_mosquitto, until
 from support_edge import Hub, Process, fill_outbox, write_config, write_csv
-from support_servers import free_port, need
 from support_shared import shared
 
 from tweeling.wire.ranges import SeqSet
@@ -193,23 +192,14 @@ def test_presence_says_online_then_offline_by_goodbye_or_by_last_will(broker: Br
 
 
 def test_a_node_that_may_not_publish_is_told_so_by_version_5_and_keeps_what_it_has(tmp_path: Path) -> None:
-    port = free_port()
-    (tmp_path / "acl").write_text("topic read #\n")
-    (tmp_path / "mosquitto.conf").write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\nacl_file {tmp_path}/acl\nuser root\n"
-    )
-    server = Server([need("mosquitto"), "-c", str(tmp_path / "mosquitto.conf")], ready="running")
-    server.start()
-    try:
-        table = write_csv(tmp_path / "rows.csv", 5)
-        drivers = f'[[drivers]]\nkind = "replay"\nfile = "{table}"\n'
-        config = write_config(tmp_path, broker=Broker(server, port, None, tmp_path), extra=drivers)
+    table = write_csv(tmp_path / "rows.csv", 5)
+    drivers = f'[[drivers]]\nkind = "replay"\nfile = "{table}"\n'
+    with read_only_mosquitto(tmp_path) as broker:
+        config = write_config(tmp_path, broker=broker, extra=drivers)
         with Process("run", config) as agent:
             agent.wait_line("driver.finished")
             assert "publish refused: Not authorized" in agent.wait_line("broker.lost")
             assert "queued=5" in _ended(agent)
-    finally:
-        server.stop()
 
 
 def _ended(agent: Process) -> str:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support_broker import Broker, Server, mosquitto_broker, nats_broker
+from support_broker import mosquitto_broker, nats_broker, read_only_mosquitto
 from support_edge import Hub, Process, fill_outbox, write_config, write_csv
 from support_http import Device
-from support_servers import free_port, need
 
 from tweeling_edge.outbox_file import look
 
@@ -106,23 +105,13 @@ def test_a_broker_that_is_away_or_does_not_know_us_is_named(tmp_path: Path) -> N
 
 
 def test_a_broker_that_takes_nothing_from_us_is_named(tmp_path: Path) -> None:
-    port = free_port()
-    (tmp_path / "acl").write_text("topic read #\n")
-    (tmp_path / "mosquitto.conf").write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\nacl_file {tmp_path}/acl\nuser root\n"
-    )
-    server = Server([need("mosquitto"), "-c", str(tmp_path / "mosquitto.conf")], ready="running")
-    server.start()
-    try:
-        csv = write_csv(tmp_path / "rows.csv", 3)
-        drivers = f'[[drivers]]\nkind = "replay"\nfile = "{csv}"\n'
-        config = write_config(tmp_path, broker=Broker(server, port, None, tmp_path), extra=drivers)
-        code, done = check(config)
+    csv = write_csv(tmp_path / "rows.csv", 3)
+    drivers = f'[[drivers]]\nkind = "replay"\nfile = "{csv}"\n'
+    with read_only_mosquitto(tmp_path) as broker:
+        code, done = check(write_config(tmp_path, broker=broker, extra=drivers))
         assert code == 1
         assert "publishing: the broker refuses: Not authorized" in done.out
         assert "Let this node write tweeling/v1/H1/gw1/#" in done.out
-    finally:
-        server.stop()
 
 
 @pytest.mark.parametrize("kind", ["replay", "simulate"])

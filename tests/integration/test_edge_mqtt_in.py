@@ -6,10 +6,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from support_broker import Broker, Client, Server, mosquitto_broker, nats_broker, until
+from support_broker import Broker, Client, mosquitto_broker, mosquitto_with, nats_broker, until
 from support_certificates import authority, server_pair
 from support_edge import Hub, Process, write_config
-from support_servers import free_port, need
+from support_servers import free_port
 
 from tweeling.errors import ConfigError, UnavailableError
 from tweeling.wire.senml import Resolved
@@ -39,18 +39,9 @@ unit = "Cel"
 def talkative_mosquitto(folder: Path) -> Iterator[Broker]:
     """A broker that says of every packet where it goes."""
     folder.mkdir()
-    port = free_port()
-    conf = folder / "mosquitto.conf"
-    conf.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\nlog_type all\n"
-        f"persistence true\npersistence_location {folder}/\n"
-    )
-    server = Server([need("mosquitto"), "-c", str(conf)], ready="running")
-    server.start()
-    try:
-        yield Broker(server, port, None, folder)
-    finally:
-        server.stop()
+    lasting = f"log_type all\npersistence true\npersistence_location {folder}/\n"
+    with mosquitto_with(folder, lasting) as broker:
+        yield broker
 
 
 def driver(broker: Broker, *, more: str = "", rules: str = LEVELS, settings: str = "") -> str:
@@ -337,16 +328,9 @@ def test_a_look_at_a_broker_that_is_not_there_says_so() -> None:
 
 
 def test_a_local_broker_is_verified_and_a_missing_authority_stops_the_agent_at_once(tmp_path: Path) -> None:
-    port = free_port()
     server_pair(tmp_path)
-    (tmp_path / "mosquitto.conf").write_text(
-        f"user root\nallow_anonymous true\nlistener {port} 127.0.0.1\n"
-        f"certfile {tmp_path}/server.pem\nkeyfile {tmp_path}/server.key\n"
-    )
-    server = Server([need("mosquitto"), "-c", str(tmp_path / "mosquitto.conf")], ready="running")
-    server.start()
-    try:
-        local = Broker(server, port, None, tmp_path)
+    shown = f"certfile {tmp_path}/server.pem\nkeyfile {tmp_path}/server.key\n"
+    with mosquitto_with(tmp_path, shown) as local:
         tls = driver(local, settings='[drivers.broker.tls]\nca_file = "ours.pem"')
         with Process("run", write_config(tmp_path, broker=None, extra=tls)) as agent:
             agent.wait_line("driver.connected")
@@ -358,8 +342,6 @@ def test_a_local_broker_is_verified_and_a_missing_authority_stops_the_agent_at_o
         with Process("run", write_config(tmp_path, broker=None, extra=tls.replace("ours", "another"))) as agent:
             assert "certificate verify failed" in agent.wait_line("driver.lost")
             assert agent.terminate() == 0
-    finally:
-        server.stop()
 
 
 def test_two_agents_of_one_name_throw_each_other_out_ever_more_rarely_and_lose_nothing(tmp_path: Path) -> None:

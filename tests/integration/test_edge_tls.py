@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support_broker import Broker, Client, Server
+from support_broker import Broker, Client, mosquitto_with
 from support_certificates import authority, server_pair
 from support_edge import Process, write_config
-from support_servers import free_port, need
+from support_servers import free_port
 
 from tweeling.wire.ack import State
 from tweeling_edge import config
@@ -23,18 +23,10 @@ from tweeling_edge.publisher import LineEvent, LineUp, Publisher
 def encrypted_broker(folder: Path) -> Iterator[tuple[Broker, int]]:
     """A Mosquitto with a plain listener and an encrypted one, whose port is the second value."""
     server_pair(folder)
-    port, encrypted = free_port(), free_port()
-    conf = folder / "mosquitto.conf"
-    conf.write_text(
-        f"user root\nallow_anonymous true\nlistener {port} 127.0.0.1\nlistener {encrypted} 127.0.0.1\n"
-        f"certfile {folder}/server.pem\nkeyfile {folder}/server.key\n"
-    )
-    server = Server([need("mosquitto"), "-c", str(conf)], ready="running")
-    server.start()
-    try:
-        yield Broker(server, port, None, folder), encrypted
-    finally:
-        server.kill()
+    encrypted = free_port()
+    shown = f"listener {encrypted} 127.0.0.1\ncertfile {folder}/server.pem\nkeyfile {folder}/server.key\n"
+    with mosquitto_with(folder, shown) as broker:
+        yield broker, encrypted
 
 
 @pytest.mark.parametrize(("trusted", "line"), [("ours", "broker.connected"), ("another", "broker.lost")])
