@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from tweeling.adapters import disk
 from tweeling.adapters.clock import SystemClock
-from tweeling.adapters.duckdb import DuckDBStore
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.bootstrap.certificates import certificate_health
@@ -32,7 +31,7 @@ from tweeling.services.corrections import Corrections
 from tweeling.services.custody import Custody
 from tweeling.services.forecasting import Forecaster
 from tweeling.services.gate import Gate
-from tweeling.services.keeping import Keeper
+from tweeling.services.keeping import Keeper, Maintained
 from tweeling.services.projection import Applied, Projector
 from tweeling.services.pulse import Pulse
 from tweeling.services.quarantine import Quarantine
@@ -90,7 +89,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
             on_made=twin.touch,
         )
 
-        keeper = Keeper(points, clock) if isinstance(points, DuckDBStore) else None  # servers keep house by themselves
+        keeper = Keeper(points, clock) if isinstance(points, Maintained) else None  # servers keep house by themselves
 
         def applied(news: Applied) -> None:
             twin.apply(news.points, news.movements)

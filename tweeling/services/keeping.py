@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from threading import Event
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tweeling.errors import UnavailableError
 from tweeling.ports.clock import Clock
@@ -12,6 +12,7 @@ from tweeling.ports.clock import Clock
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Maintained(Protocol):
     """A store whose old points are its own business, but not its own time."""
 

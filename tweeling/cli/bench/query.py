@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import duckdb
 import numpy as np
@@ -24,6 +24,7 @@ from tweeling.cli.bench.rig import Plan, Rig, flags, victoria_metrics
 from tweeling.cli.supervisor import Supervisor
 from tweeling.domain.points import Points
 from tweeling.ports.timeseries import Aggregate, TimeSeriesStore
+from tweeling.services.keeping import Maintained
 
 _HOUR_MS = 3_600_000
 _SOURCE = "bench"
@@ -48,15 +49,6 @@ class Options:
     repeats: int
     seconds: float
     appended: int
-
-
-@runtime_checkable
-class Tidied(Protocol):
-    """A store that moves what is old to where it takes less room, when it is told the time."""
-
-    def maintain(self, now_ms: int) -> None:
-        """Do what is due."""
-        ...
 
 
 class Opened:
@@ -124,7 +116,7 @@ def _answers(opened: Opened, options: Options, region: Region, report: Report) -
     try:
         through = _fill(store, region)
         count = store.count()
-        if isinstance(store, Tidied):
+        if isinstance(store, Maintained):
             store.maintain(region.end_ms)
         yield _at_least("points", count, "points", None)
         questions = _questions(region)
