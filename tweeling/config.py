@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import tomllib
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from tweeling.domain.hosts import is_loopback, on_loopback
 from tweeling.errors import ConfigError
 from tweeling.wire import topics
 
@@ -120,8 +120,7 @@ class IngestSettings(Section):
 
 def _safe(url: str) -> str:
     """An address that is asked under TLS, or on this machine; else ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
+    if urlsplit(url).scheme != "https" and not on_loopback(url):
         raise ValueError("should begin with https:// for a server on another machine")
     return url
 
@@ -326,14 +325,6 @@ def refuse_environment(field: str, why: str) -> None:
         raise ConfigError(
             f"{variable} is set in the environment, {why}", field=field, remedy="Unset it for this command"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it there."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def reachable(host: str) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import tomllib
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tweeling.domain.hosts import is_loopback
 from tweeling.domain.ids import HubId, NodeId
 from tweeling.errors import ConfigError
 from tweeling_edge.drivers import registry
@@ -101,11 +101,3 @@ def load(path: Path) -> Config:
         for number, table in enumerate(tables)
     ]
     return config.model_copy(update={"drivers": tuple(drivers)})
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

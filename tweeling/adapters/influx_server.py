@@ -19,7 +19,8 @@ from influxdb_client.rest import ApiException
 from pyarrow import csv
 
 from tweeling.adapters.influx_rows import TYPES, Rows
-from tweeling.adapters.lineprotocol import BODY_LIMIT, PASSING, on_loopback
+from tweeling.adapters.lineprotocol import BODY_LIMIT, PASSING
+from tweeling.domain.hosts import on_loopback
 from tweeling.errors import RefusedError, TweelingError, UnavailableError
 
 _OLD = re.compile("partial write: .*(beyond|outside) retention policy")  # InfluxDB 2.0 to 2.6, and since

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +20,6 @@ BODY_LIMIT = (
 """The remedy where a body is refused as too large."""
 PASSING = (408, 429)
 """What a server says for the moment only, though it sounds like a no."""
-
-
-def on_loopback(url: str) -> bool:
-    """Whether a server is on this machine."""
-    return urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}
 
 
 def encoded(name: str) -> str:

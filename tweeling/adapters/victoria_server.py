@@ -20,7 +20,8 @@ from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 from numpy.typing import NDArray
 
-from tweeling.adapters.lineprotocol import BODY_LIMIT, PASSING, decoded, on_loopback
+from tweeling.adapters.lineprotocol import BODY_LIMIT, PASSING, decoded
+from tweeling.domain.hosts import on_loopback
 from tweeling.errors import ConfigError, RefusedError, UnavailableError
 
 POINT = "tweeling_value"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tweeling.config import is_loopback
+from tweeling.domain.hosts import is_loopback
 
 log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from tweeling.cli import configs, nodes
 from tweeling.cli.commands.options import DATA
 from tweeling.cli.installation import Installation
 from tweeling.cli.template import Chosen, render
+from tweeling.domain.hosts import is_loopback
 from tweeling.errors import ConfigError
 
 
@@ -93,7 +94,7 @@ def _chosen(options: Options) -> Chosen:
     if options.hosts:
         files = Installation(Path()).certificates
         shown = {"cert_file": str(files.certificate), "key_file": str(files.key)}
-        alone = all(config.is_loopback(host) for host in options.hosts)
+        alone = all(is_loopback(host) for host in options.hosts)
         listen = "127.0.0.1" if alone else "0.0.0.0"  # noqa: S104 -- asked for by --host, and encrypted
         chosen["broker"] |= {"host": listen}
         chosen["http"] |= {"host": listen, "names": list(options.hosts)}

@@ -17,7 +17,8 @@ from tweeling.adapters.mqtt import Address
 from tweeling.bootstrap import broker_address
 from tweeling.cli.broker import configure, users_of
 from tweeling.cli.installation import Installation, toml
-from tweeling.config import BrokerSettings, Settings, is_loopback, reachable
+from tweeling.config import BrokerSettings, Settings, reachable
+from tweeling.domain.hosts import is_loopback
 from tweeling.errors import ConfigError, UnavailableError, WireError
 from tweeling.wire import topics
 from tweeling.wire.topics import Channel, Topic

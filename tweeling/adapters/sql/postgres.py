@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import ssl
 from functools import partial
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from tweeling.domain.hosts import is_loopback
 from tweeling.errors import ConfigError, UnavailableError
 
 _DRIVER = "postgresql+pg8000"
@@ -134,7 +134,7 @@ def _engine(url: sa.URL, **options: Any) -> sa.Engine:
 def tls_of(url: sa.URL) -> ssl.SSLContext | None:
     """How the server has to prove itself; None where the line stays on this machine and no `sslrootcert` is given."""
     root = url.query.get("sslrootcert")
-    if root is None and ("unix_sock" in url.query or _is_loopback(url.host or "localhost")):
+    if root is None and ("unix_sock" in url.query or is_loopback(url.host or "localhost")):
         return None
     try:
         return ssl.create_default_context(cafile=root if isinstance(root, str) else None)
@@ -142,13 +142,6 @@ def tls_of(url: sa.URL) -> ssl.SSLContext | None:
         raise ConfigError(
             f"sslrootcert: {exc.strerror or exc}", field="records", remedy="Name a PEM file of the server's authority"
         ) from exc
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _notice(context: sa.ExceptionContext) -> None:
