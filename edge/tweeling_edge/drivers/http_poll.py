@@ -28,12 +28,7 @@ class Picked(Sensor):
     path: str = Field(description="the JSONPath of the value, such as $.channels[0].level")
     time: str | None = Field(None, description="the JSONPath of the device's own time; without it, the time of asking")
 
-    @field_validator("path", "time")
-    @classmethod
-    def _a_path(cls, path: str | None) -> str | None:
-        if path is not None:
-            JsonPath.parse(path)
-        return path
+    _paths = field_validator("path", "time")(jsonpath.checked)
 
 
 class HttpPollSettings(PollSettings):

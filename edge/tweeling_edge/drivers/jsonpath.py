@@ -55,6 +55,13 @@ class JsonPath:
         return at
 
 
+def checked(path: str | None) -> str | None:
+    """A validator: raise ValueError for what is no path to one value."""
+    if path is not None:
+        JsonPath.parse(path)
+    return path
+
+
 def loads(payload: bytes) -> Any:
     """Read a JSON document of bounded depth, or raise ValueError."""
     depth = 0

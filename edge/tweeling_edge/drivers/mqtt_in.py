@@ -56,12 +56,7 @@ class Rule(Conversion):
         Pattern.parse(topic)
         return topic
 
-    @field_validator("path", "time")
-    @classmethod
-    def _a_path(cls, path: str | None) -> str | None:
-        if path is not None:
-            JsonPath.parse(path)
-        return path
+    _paths = field_validator("path", "time")(jsonpath.checked)
 
     @model_validator(mode="after")
     def _a_name(self) -> Rule:
