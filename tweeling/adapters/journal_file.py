@@ -90,18 +90,8 @@ class JournalFile:
                     db.executescript(f"BEGIN IMMEDIATE; {schema.read_text(encoding='utf-8')} COMMIT;")
                 elif application != APPLICATION:
                     raise ConfigError("is no ingest journal", source=str(path), remedy="Name another file")
-                elif version > VERSION:
-                    raise ConfigError(
-                        f"has schema {version}, this program knows {VERSION}",
-                        source=str(path),
-                        remedy="Run the newer program that wrote it",
-                    )
-                elif version < VERSION:
-                    raise ConfigError(
-                        f"has schema {version}, this program knows {VERSION}",
-                        source=str(path),
-                        remedy="Run `tweeling migrate`",
-                    )
+                elif version != VERSION:
+                    raise other_schema(path, version)
                 elif db.execute("SELECT count(*) FROM meta WHERE name = 'source_before'").fetchone()[0]:
                     raise ConfigError(
                         "is migrated, and the stores do not know it yet",
@@ -113,6 +103,15 @@ class JournalFile:
             if _damage(exc):
                 raise ConfigError(f"is damaged ({exc})", source=str(path), remedy=_DAMAGED) from exc
             raise _unavailable(path, exc) from exc
+
+
+def other_schema(path: Path, version: int) -> ConfigError:
+    """What to say of a journal whose schema is not this program's."""
+    return ConfigError(
+        f"has schema {version}, this program knows {VERSION}",
+        source=str(path),
+        remedy="Run the newer program that wrote it" if version > VERSION else "Run `tweeling migrate`",
+    )
 
 
 class Connection:

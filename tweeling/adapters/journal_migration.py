@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tweeling.adapters import frame
 from tweeling.adapters.frame import Frame
-from tweeling.adapters.journal_file import APPLICATION, VERSION
+from tweeling.adapters.journal_file import APPLICATION, VERSION, other_schema
 from tweeling.errors import ConfigError, UnavailableError
 
 _ENVELOPES = """SELECT batch.number, batch.recorded_ms, batch.late_ms, envelope.topic, envelope.fresh, envelope.payload
@@ -44,11 +44,7 @@ def schema(path: Path) -> int:
     if application != APPLICATION:
         raise ConfigError("is no ingest journal", source=str(path), remedy="Name the folder of a hub")
     if version > VERSION:
-        raise ConfigError(
-            f"has schema {version}, this program knows {VERSION}",
-            source=str(path),
-            remedy="Run the newer program that wrote it",
-        )
+        raise other_schema(path, version)
     return version
 
 
