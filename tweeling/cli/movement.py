@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from tweeling.cli.client import HubClient
 from tweeling.cli.installation import MAINTAINER
+from tweeling.cli.moments import moment
 from tweeling.domain.correction import Instead
 from tweeling.verify.plain import plain
 
@@ -37,9 +37,9 @@ def correct_movement(folder: Path, number: int, *, by: str, reason: str, instead
 
 
 def _line(row: dict[str, Any]) -> str:
-    moment = datetime.fromtimestamp(row["time_ms"] / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     where = f"{row['hub']}/{row['node']}  {row['direction']:3} {row['zone']}"
     said = row["correction"]
     why = f"  {'corrected' if row['corrected'] else 'correction'}: {said['reason']} ({said['by']})" if said else ""
     ticket = f"  {row['ticket']}" if row["ticket"] else ""
-    return f"{row['number']:>7}  {moment}  {where}  {row['net_g'] / 1000:,.3f} kg {row['material']}{ticket}{why}"
+    load = f"{row['net_g'] / 1000:,.3f} kg {row['material']}{ticket}"
+    return f"{row['number']:>7}  {moment(row['time_ms'])}  {where}  {load}{why}"

@@ -6,7 +6,6 @@ import base64
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +15,7 @@ from tweeling import bootstrap, config
 from tweeling.api import models
 from tweeling.cli.client import HubClient
 from tweeling.cli.installation import MAINTAINER, Installation
+from tweeling.cli.moments import moment
 from tweeling.errors import ConfigError, RejectedError
 from tweeling.services.quarantine import ANY, Progress, Quarantine, Words
 from tweeling.verify.plain import plain
@@ -86,7 +86,7 @@ def show_message(folder: Path, id_: int, *, as_json: bool, out: Console) -> None
         out.print_json(json.dumps(row), ensure_ascii=True)
         return
     payload = base64.b64decode(row.pop("payload")).decode("utf-8", "backslashreplace")
-    told = {**row, "recorded": _moment(row.pop("recorded_ms")), "payload": payload}
+    told = {**row, "recorded": moment(row.pop("recorded_ms")), "payload": payload}
     for name in ("id", "recorded", "topic", "reason", "seen", "size", "payload"):
         out.print(f"{name:9} {plain(str(told[name]))}", markup=False)
 
@@ -133,11 +133,7 @@ def _absent(id_: int) -> RejectedError:
 def _line(row: dict[str, Any]) -> str:
     often = f", {row['seen']:,} times" if row["seen"] > 1 else ""
     size = f"{row['size']:,} bytes{often}"
-    return f"{row['id']:>7}  {_moment(row['recorded_ms'])}  {row['topic'][:80]}  {size}  {row['reason']}"
-
-
-def _moment(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"{row['id']:>7}  {moment(row['recorded_ms'])}  {row['topic'][:80]}  {size}  {row['reason']}"
 
 
 def _sum(total: Progress) -> str:

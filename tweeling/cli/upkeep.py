@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +12,7 @@ from tweeling import bootstrap, config
 from tweeling.cli.client import HubClient
 from tweeling.cli.fsck import run_fsck
 from tweeling.cli.installation import MAINTAINER, Installation
+from tweeling.cli.moments import moment
 from tweeling.domain.backup import Manifest
 from tweeling.errors import ConfigError
 
@@ -95,7 +95,7 @@ def _tell_left_out(manifest: Manifest, out: Console) -> None:
 
 
 def _sum(manifest: Manifest) -> str:
-    made = datetime.fromtimestamp(manifest.made_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    made = moment(manifest.made_ms)
     entries = "" if manifest.log_size is None else f", {manifest.log_size:,} custody entries"
     return (
         f"{len(manifest.files)} files of {_bytes(manifest.size)}, journal through batch {manifest.through:,}"
