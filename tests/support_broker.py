@@ -231,6 +231,9 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._paho.disconnect()
         self._paho.loop_stop()
+        # paho closes the two sockets by which it wakes its thread only when it is deleted. Its callbacks hold us, so
+        # that would be left to the garbage collector, in whose order the sockets may well go first.
+        del self._paho
 
     @property
     def connected(self) -> bool:
