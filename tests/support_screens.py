@@ -150,6 +150,12 @@ class SmallTwin:
             self._things[thing.hub, thing.thing] = thing
         self._changed()
 
+    def forget_things(self) -> None:
+        """Nothing has reported yet."""
+        with self._lock:
+            self._things.clear()
+        self._changed()
+
     def add_hostile(self, name: str, number: Any) -> None:
         """A node, a container and an event, each with this number in all its fields."""
         with self._lock:

@@ -40,9 +40,11 @@ def show(view: TwinView, wanted: str | None, words: Words) -> tuple[Any, Any]:
     """Figure and words of one thing; what cannot be had is said."""
     try:
         now_ms = view.now_ms()
-        thing = next((one for one in view.things() if key(one) == wanted), None)
+        things = view.things()
+        thing = next((one for one in things if key(one) == wanted), None)
         if thing is None:
-            return figures.fill_forecast((), None, now_ms, words), html.P(words("unknown_zone"), className="empty")
+            why = words("unknown_zone" if things else "nothing_measured")
+            return figures.fill_forecast((), None, now_ms, words), html.P(why, className="empty")
         history = view.history(thing.hub, thing.thing, hours=HISTORY_H)
         forecast = view.forecast(thing.hub, thing.thing)
     except UnavailableError:

@@ -40,7 +40,13 @@ def fill_forecast(history: History, forecast: Forecast | None, now_ms: int, word
         hovermode="x unified",
         hoverlabel={"bgcolor": "#fff", "bordercolor": FAINT, "font": {"color": INK}},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
-        xaxis={"gridcolor": GRID, "linecolor": FAINT, "tickformat": "%-d %b", "hoverformat": "%a %-d %b %H:%M"},
+        xaxis={
+            "type": "date",  # also where there is nothing to draw yet
+            "gridcolor": GRID,
+            "linecolor": FAINT,
+            "tickformat": "%-d %b",
+            "hoverformat": "%a %-d %b %H:%M",
+        },
         yaxis={"gridcolor": GRID, "zeroline": False, "tickformat": ".0%", "range": [0, _top(history, forecast)]},
     )
     return figure

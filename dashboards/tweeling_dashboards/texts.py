@@ -99,6 +99,10 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "De verwachting antwoordt nu niet. Over een moment wordt het opnieuw gevraagd.",
         "The forecast does not answer now. It will be asked again in a moment.",
     ),
+    "nothing_measured": (
+        "Nog niets gemeten. Zodra een sensor meldt, is hier te kiezen wat hij meet.",
+        "Nothing is measured yet. As soon as a sensor reports, what it measures can be chosen here.",
+    ),
     "unknown_zone": (
         "Deze zone is onbekend. Kies er een uit de lijst.",
         "This zone is unknown. Choose one from the list.",

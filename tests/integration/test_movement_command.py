@@ -66,6 +66,9 @@ def test_a_wrong_weighing_is_corrected_by_a_person_and_stays_so(hub: Living) -> 
     lines = _movement(hub, "list").stdout.splitlines()
     assert "H1/n1  in  H1-A  12.000 kg wood  T-7  corrected: a nought forgotten [/x] (anna)" in lines[3]
     assert "H1/office  out H1-A  12.000 kg wood  T-7  correction: a nought" in lines[1]
+    short = _movement(hub, "correct", "2", "--reason", "x")
+    assert (short.returncode, short.stderr) == (1, "tweeling: reason: String should have at least 3 characters\n")
+    assert _movement(hub, "list", "--before", "1").stdout == "no weighings below number 1\n"
     again = _movement(hub, "correct", "1", "--reason", "again")
     assert again.returncode == 1
     assert "weighing 1 is corrected already: a nought forgotten [/x] (anna)" in again.stderr

@@ -44,6 +44,7 @@ def test_a_figure_without_anything_is_still_a_figure() -> None:
     figure = figures.fill_forecast([], None, NOW, NL)
     assert len(figure.data) == 1
     assert list(figure.layout.yaxis.range) == [0, 1.05]
+    assert figure.layout.xaxis.type == "date"
 
 
 def test_a_recording_ends_where_its_readings_end() -> None:
@@ -159,6 +160,15 @@ def test_what_does_not_answer_keeps_its_last_value_and_is_named() -> None:
     assert second.missing == {"things", "health"}
     assert "standen" in _text(page.shown(second, NL).slots["notice"])
     assert take(SmallTwin(), second).missing == frozenset()
+
+
+def test_a_hub_without_sensors_asks_for_no_choice_among_none() -> None:
+    twin = SmallTwin()
+    _, told = capacity.show(twin, "praag/unheard-of", NL)
+    assert "Kies er een" in _text(told)
+    twin.forget_things()
+    _, told = capacity.show(twin, None, NL)
+    assert "Nog niets gemeten" in _text(told)
 
 
 def test_nothing_at_all_can_be_shown() -> None:

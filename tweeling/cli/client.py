@@ -195,4 +195,6 @@ def _detail(answer: httpx.Response) -> str:
         problem = answer.json()
     except ValueError:
         return f"the hub answered {answer.status_code}"
-    return str(problem.get("detail") or problem.get("title") or f"the hub answered {answer.status_code}")
+    said = str(problem.get("detail") or problem.get("title") or f"the hub answered {answer.status_code}")
+    field = str(problem.get("field") or "")
+    return said if not field or field in said else f"{field}: {said}"

@@ -26,6 +26,8 @@ def list_movements(folder: Path, *, limit: int, before: int | None, as_json: boo
                     out.print_json(json.dumps(row), indent=None, ensure_ascii=True)
                 else:
                     out.print(plain(_line(row)), markup=False)
+    if left == limit and not as_json:
+        out.print("no weighings" if before is None else f"no weighings below number {before}")
 
 
 def correct_movement(folder: Path, number: int, *, by: str, reason: str, instead: Instead, out: Console) -> None:
