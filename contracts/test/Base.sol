@@ -6,6 +6,9 @@ interface Vm {
     function prank(address caller) external;
     function expectRevert(bytes calldata data) external;
     function expectEmit(bool topic1, bool topic2, bool topic3, bool data, address emitter) external;
+    function mockCall(address callee, bytes calldata data, bytes calldata answer) external;
+    function mockCallRevert(address callee, bytes calldata data, bytes calldata answer) external;
+    function clearMockedCalls() external;
     function record() external;
     function accesses(address target) external returns (bytes32[] memory reads, bytes32[] memory writes);
 }
@@ -25,6 +28,10 @@ abstract contract Base {
 
     function assertEq(address left, address right) internal pure {
         assertEq(uint256(uint160(left)), uint256(uint160(right)));
+    }
+
+    function assertEq(bool left, bool right) internal pure {
+        assertEq(left ? uint256(1) : 0, right ? 1 : 0);
     }
 
     /// @dev Brings a fuzzed number into [low, high].

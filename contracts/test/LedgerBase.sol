@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {CustodyLedger} from "../src/CustodyLedger.sol";
+import {ICustodyLedger} from "../src/interfaces/ICustodyLedger.sol";
+import {LogId} from "../src/types/LogId.sol";
+import {Base} from "./Base.sol";
+import {NaiveTree} from "./NaiveTree.sol";
+
+/// @dev A ledger with a log that these tests operate.
+abstract contract LedgerBase is Base {
+    uint256 internal constant _MOST = 70;
+    bytes32 internal constant _ORIGIN = "SHA-256 of an origin line";
+
+    CustodyLedger internal _ledger;
+    LogId internal _log;
+
+    function setUp() public virtual {
+        _ledger = new CustodyLedger();
+        _log = _ledger.create(_ORIGIN);
+    }
+
+    function _leaves(bytes32 seed) internal pure returns (bytes32[] memory leaves) {
+        leaves = new bytes32[](_MOST);
+        for (uint256 i = 0; i < _MOST; ++i) {
+            leaves[i] = sha256(abi.encode(seed, i));
+        }
+    }
+
+    /// @dev Starts a fresh ledger and log at a size.
+    function _begin(bytes32[] memory leaves, uint256 size) internal {
+        setUp();
+        if (size > 0) _ledger.anchor(_log, uint64(size), NaiveTree.root(leaves, 0, size), new bytes32[](0));
+    }
+
+    function _without(bytes32[] memory proof, uint256 where) internal pure returns (bytes32[] memory shorter) {
+        shorter = new bytes32[](proof.length - 1);
+        for (uint256 i = 0; i < shorter.length; ++i) {
+            shorter[i] = proof[i < where ? i : i + 1];
+        }
+    }
+
+    function _with(bytes32[] memory proof, uint256 where, bytes32 node)
+        internal
+        pure
+        returns (bytes32[] memory longer)
+    {
+        longer = new bytes32[](proof.length + 1);
+        for (uint256 i = 0; i < longer.length; ++i) {
+            longer[i] = i < where ? proof[i] : i == where ? node : proof[i - 1];
+        }
+    }
+
+    function _expect(bytes4 error) internal {
+        vm.expectRevert(abi.encodeWithSelector(error, _log));
+    }
+
+    function _expectNotOperator(address caller) internal {
+        vm.expectRevert(
+            abi.encodeWithSelector(ICustodyLedger.CustodyLedgerNotOperator.selector, _log, address(this), caller)
+        );
+    }
+
+    function _assertHead(uint256 size, bytes32 root) internal view {
+        _assertHead(size, root, address(this));
+    }
+
+    function _assertHead(uint256 size, bytes32 root, address operator) internal view {
+        (uint64 atSize, bytes32 atRoot, address by) = _ledger.head(_log);
+        assertEq(atSize, size);
+        assertEq(atRoot, root);
+        assertEq(by, operator);
+    }
+}
