@@ -9,6 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tweeling.adapters.memory_facts import MemoryFacts
 from tweeling.adapters.memory_ledger import MemoryLedger
 from tweeling.adapters.memory_log import MemoryLogStore
 from tweeling.domain.canonical import jcs
@@ -87,6 +88,7 @@ class Bench:
         self.store = store or MemoryLogStore()
         self.clock = HandClock()
         self.ledger = MemoryLedger(LOG_ID)
+        self.facts = MemoryFacts()
         self.custody = Custody(
             self.store,
             signer(key),

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
-from tweeling.errors import RejectedError
+from tweeling.errors import RejectedError, Trouble
 
 
 class Artifact(NamedTuple):
@@ -30,6 +30,14 @@ class ContractRefusedError(RejectedError):
         super().__init__(f"{name}({', '.join(f'{key}={value}' for key, value in fields.items())})")
         self.name = name
         self.fields = dict(fields)
+
+    @property
+    def trouble(self) -> Trouble:
+        """What it means for a log, in a word."""
+        return _TROUBLES.get(self.name, Trouble.REFUSED)
+
+
+_TROUBLES: Final = {"CustodyLedgerNotOperator": Trouble.OPERATOR, "CustodyLedgerRetired": Trouble.RETIRED}
 
 
 @cache
