@@ -22,11 +22,12 @@ class EventSearch:
         self._chain = chain
         self._address = address
         self._span = _FIRST
+        self._too_wide = _WIDEST + 1
 
     def newest_first(self, topics: Sequence[Any], *, first: int, last: int | None = None) -> Iterator[LogReceipt]:
         """Events with these topics in blocks `first` to `last` (the newest), the latest first."""
         end = self._chain.height() if last is None else last
-        refused = _WIDEST + 1
+        refused = self._too_wide
         while end >= first:
             start = max(first, end - self._span + 1)
             try:
@@ -42,5 +43,6 @@ class EventSearch:
                 continue
             yield from reversed(found)
             end = start - 1
+            self._too_wide = refused  # a narrower search was answered, so it was the width
             if self._span * _FACTOR < refused:
                 self._span *= _FACTOR

@@ -20,7 +20,8 @@ from urllib3.exceptions import HTTPError
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
-from tweeling.errors import Trouble
+from tweeling.domain.canonical import check_nesting
+from tweeling.errors import InvariantError, Trouble
 
 MAX_ANSWER: Final = 8 << 20  # bytes; the largest we ask for are events of a few thousand blocks
 _LONGEST_REST_S: Final = 3600.0
@@ -54,8 +55,9 @@ class Transport(JSONBaseProvider):
         """Ask; raises NodeError for whatever is no JSON object that came whole and in time."""
         answer = self._post(self.encode_rpc_request(method, params))
         try:
+            check_nesting(answer.decode())
             told = self.decode_rpc_response(answer)
-        except (ValueError, RecursionError):
+        except (ValueError, InvariantError):
             raise NodeError("answers something that is no JSON", Trouble.NONSENSE) from None
         if not isinstance(told, dict):
             raise NodeError("answers JSON that is no JSON-RPC", Trouble.NONSENSE)
