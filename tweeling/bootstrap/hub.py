@@ -14,7 +14,7 @@ from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.bootstrap.certificates import certificate_health
-from tweeling.bootstrap.ledger import first_head, ledger_of
+from tweeling.bootstrap.ledger import check_same_log, first_head, ledger_of
 from tweeling.bootstrap.quarantine import quarantine_of
 from tweeling.bootstrap.readings import clock_of, skew_ms, stores, telemetry
 from tweeling.bootstrap.restore import RESTORED
@@ -201,6 +201,7 @@ def _ledger(settings: Settings, closing: ExitStack) -> Ledger | None:
     if settings.ledger.contract is None:
         return None
     ledger = ledger_of(settings)
+    check_same_log(settings, ledger.log_id)
     closing.callback(ledger.close)
     return ledger
 

@@ -8,6 +8,7 @@ from tweeling.adapters import secretfile
 from tweeling.config import LedgerSettings, Settings, node_address
 from tweeling.domain.log import Head
 from tweeling.errors import ConfigError
+from tweeling.verify import TrustedLog
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -61,5 +62,35 @@ def most_wei(ledger: LedgerSettings) -> int | None:
 
 def first_head(ledger: LedgerSettings) -> Head | None:
     """What the first anchor has to be, where the log goes on from another contract."""
-    continued = ledger.continues
-    return None if continued is None else Head(continued.size, bytes.fromhex(continued.root.removeprefix("0x")))
+    if ledger.continues is None:
+        return None
+    size, root = ledger.continues.split(":0x")
+    return Head(int(size), bytes.fromhex(root))
+
+
+def pinned_log(settings: Settings) -> bytes | None:
+    """The log that the hub's trust file names on the configured contract; None where it names none there."""
+    ledger, path = settings.ledger, settings.data / "trust.json"
+    try:
+        told = TrustedLog.parse(path.read_bytes(), source=str(path))
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise ConfigError(f"cannot be read: {exc.strerror}", source=str(path)) from exc
+    held = told.anchor
+    here = (ledger.chain_id, (ledger.contract or "").lower())
+    if told.origin != settings.custody.origin or held is None or (held.chain_id, held.contract.lower()) != here:
+        return None
+    return bytes.fromhex(held.log_id.removeprefix("0x"))
+
+
+def check_same_log(settings: Settings, log_id: bytes) -> None:
+    """Raise ConfigError where another key would quietly begin another log under the name that partners know."""
+    pinned = pinned_log(settings)
+    if pinned is not None and pinned != log_id:
+        raise ConfigError(
+            f"partners know this log as 0x{pinned.hex()}, and the key in ledger.key_file would begin 0x{log_id.hex()}",
+            field="ledger.log_id",
+            remedy=f'If this key is its new operator\'s, set log_id = "0x{pinned.hex()}"; to begin another log, move '
+            f"{settings.data / 'trust.json'} aside",
+        )

@@ -12,13 +12,6 @@ from tweeling.config.section import Section, safe
 _ADDRESS = "should be http://host:port or https://host/…"
 
 
-class Continued(Section):
-    """The head at which the log was retired in another contract; `tweeling ledger retire` writes it."""
-
-    size: int = Field(gt=0, description="entries of the log at that head, which is anchored here first", examples=[1])
-    root: str = Field(pattern=r"^0x[0-9a-f]{64}$", description="its root", examples=[f"0x{'00' * 32}"])
-
-
 class LedgerSettings(Section):
     """The chain that holds the log's head. Without an address the log goes on and entries stay pending."""
 
@@ -68,7 +61,13 @@ class LedgerSettings(Section):
         description="blocks, an anchor's own counted, before it is said to be anchored: 1 for a development chain, "
         "64 for Ethereum",
     )
-    continues: Continued | None = None
+    continues: str | None = Field(
+        default=None,
+        pattern=r"^[1-9][0-9]{0,18}:0x[0-9a-f]{64}$",
+        description="size and root at which the log was retired in another contract, as `tweeling ledger retire` "
+        "writes them: the first anchor here is exactly these",
+        examples=[f"1:0x{'00' * 32}"],
+    )
 
     @field_validator("rpc")
     @classmethod

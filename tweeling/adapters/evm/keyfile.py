@@ -9,6 +9,7 @@ from pathlib import Path
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from pydantic import SecretStr
+from web3 import Web3
 
 from tweeling.adapters import secretfile
 from tweeling.errors import ConfigError
@@ -47,6 +48,16 @@ def load_key(key_file: Path, passphrase_file: Path, passphrase: SecretStr | None
             remedy=f"It should be an Ethereum key file (version 3) encrypted with {opener}",
         ) from None
     return account
+
+
+def address_of(key_file: Path) -> str:
+    """Whose key a file holds, as it says itself; its passphrase is not needed. Raises ConfigError as `load_key`."""
+    try:
+        return Web3.to_checksum_address(json.loads(key_file.read_text())["address"])
+    except OSError as exc:
+        raise ConfigError(f"cannot be read: {exc.strerror}", field="ledger.key_file", source=str(key_file)) from exc
+    except (ValueError, TypeError, KeyError):
+        raise ConfigError("is no Ethereum key file", field="ledger.key_file", source=str(key_file)) from None
 
 
 def _passphrase(path: Path) -> str:

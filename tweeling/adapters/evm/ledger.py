@@ -24,7 +24,8 @@ from tweeling.errors import ConfigError, InvariantError, LedgerError, Trouble, U
 
 log = logging.getLogger(__name__)
 
-_ANCHOR_GAS: Final = 75_000  # more than any we have measured, see docs/contracts.md
+ANCHOR_GAS: Final = 75_000
+"""More than any anchor we have measured; see docs/contracts.md."""
 _EMPTY: Final = Head(0, hashlib.sha256(b"").digest())  # RFC 9162: the tree without entries
 _ANCHORED: Final = keccak(text="CheckpointAnchored(bytes32,uint64,bytes32)")
 
@@ -112,7 +113,7 @@ class EvmLedger:
         with self._answers():
             price = self._wallet.price().now
             balance = self._wallet.balance()
-        return Account(price, self._wallet.most, balance // (price * _ANCHOR_GAS) if price else None)
+        return Account(price, self._wallet.most, balance // (price * ANCHOR_GAS) if price else None)
 
     def find(self, size: int) -> Anchor | None:
         """The anchor of exactly this size, read from the chain's events."""

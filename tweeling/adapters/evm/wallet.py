@@ -88,14 +88,7 @@ class Wallet:
 
     def price(self) -> Price:
         """Ask what gas costs now."""
-        base = self._chain.block().base
-        if base is None:
-            return Price(None, int(self._chain.web3.eth.gas_price))
-        try:
-            tip = int(self._chain.web3.manager.request_blocking(RPCEndpoint("eth_maxPriorityFeePerGas"), []), 16)
-        except Web3RPCError:  # a node need not know it
-            tip = max(int(self._chain.web3.eth.gas_price) - base, 0)
-        return Price(base, tip)
+        return price_of(self._chain)
 
     def balance(self) -> int:
         """What the account holds, in wei."""
@@ -231,6 +224,18 @@ class _Pause:
             return False
         self._rest = min(self._rest * 1.5, self._longest)
         return True
+
+
+def price_of(chain: Chain) -> Price:
+    """Ask what gas costs now."""
+    base = chain.block().base
+    if base is None:
+        return Price(None, int(chain.web3.eth.gas_price))
+    try:
+        tip = int(chain.web3.manager.request_blocking(RPCEndpoint("eth_maxPriorityFeePerGas"), []), 16)
+    except Web3RPCError:  # a node need not know it
+        tip = max(int(chain.web3.eth.gas_price) - base, 0)
+    return Price(base, tip)
 
 
 def coins(wei: int) -> str:

@@ -1,0 +1,219 @@
+"""`tweeling ledger`, as an administrator types it: on an installation of one's own and a chain."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from support_broker import until
+from support_chain import DevChain, running_anvil
+from support_custody import shipping
+from support_installation import Made, init, tweeling
+
+from tweeling import config
+from tweeling.adapters.evm import deploy, devchain
+from tweeling.adapters.evm.keyfile import address_of
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[DevChain]:
+    with running_anvil() as running:
+        yield running
+
+
+@pytest.fixture
+def made(tmp_path: Path, chain: DevChain) -> Made:
+    """An installation whose key has money on the chain."""
+    made = init(tmp_path / "hub", "--origin", "hub.example/log")
+    made.configure('#rpc = "http://127.0.0.1:18545"', f'rpc = "{chain.rpc}"')
+    made.configure("#max_age_s = 5", "max_age_s = 0.1")
+    _fund(chain, made)
+    return made
+
+
+def _key(made: Made) -> Path:
+    return made.installation.secrets / "ledger-key.json"
+
+
+def _fund(chain: DevChain, made: Made) -> None:
+    devchain.fund(chain.rpc, address_of(_key(made)), chain_id=chain.chain_id)
+
+
+def _status(made: Made, code: int = 0) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(made.run("ledger", "status", "--json", code=code))
+    return answer
+
+
+def _capture(made: Made, number: int) -> int:
+    token = made.installation.token("partners").read_text().strip()
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    url = f"http://127.0.0.1:{made.http_port}/events"
+    return httpx.post(url, content=json.dumps(shipping(number)), headers=headers, trust_env=False).status_code
+
+
+def _anchored(made: Made, first: int, last: int) -> None:
+    """Capture events, and wait until the chain holds them."""
+    with made.client() as client:
+        for number in range(first, last + 1):
+            until(lambda number=number: _capture(made, number) in {201, 409}, "the log takes events")  # type: ignore[misc]
+
+        def done() -> bool:
+            counts = client.status()["counts"]
+            return counts["events_anchored"] == counts["events_captured"] >= last
+
+        until(done, f"size {last} is anchored", seconds=30)
+
+
+def _receipt(made: Made, number: int, folder: Path) -> Path:
+    file = folder / f"{number}.receipt.cbor"
+    made.run("receipt", str(shipping(number)["eventID"]), "--out", file)
+    return file
+
+
+def test_a_contract_is_deployed_named_in_the_settings_and_told_of(made: Made, chain: DevChain) -> None:
+    before = made.installation.config.read_text()
+    refused = made.run("ledger", "status", code=2)
+    assert "`tweeling ledger deploy` makes one" in refused
+    said = made.run("ledger", "deploy", "--yes")
+    assert re.search(r"takes about [\d,]+ gas: [\d.e-]+ of its money at [\d.]+ gwei", said)
+    assert re.search(r"created in block \d+ of chain 31337, for [\d,]+ gas", said)
+    ledger = config.load(made.installation.config).ledger
+    assert ledger.contract is not None
+    assert ledger.contract in said
+    assert ledger.first_block > 0
+    assert oct(made.installation.config.stat().st_mode)[-3:] == "600"
+    after = made.installation.config.read_text()
+    assert [line for line in after.splitlines() if line.startswith("# ")] == [
+        line for line in before.splitlines() if line.startswith("# ")
+    ], "every comment is there"
+    assert "is configured already" in made.run("ledger", "deploy", "--yes", code=2)
+    told = _status(made)
+    assert (told["ok"], told["head_size"], told["contract"]) == (True, None, ledger.contract)
+    assert told["anchors_left"] > 1000
+    again = made.run("ledger", "deploy", "--yes", "--again")
+    assert config.load(made.installation.config).ledger.contract in again
+    assert config.load(made.installation.config).ledger.contract != ledger.contract, "nothing lived in the first"
+
+
+def test_an_account_without_money_is_named_with_what_it_takes(made: Made, chain: DevChain) -> None:
+    chain.ask("anvil_setBalance", address_of(_key(made)), "0x0")
+    said = made.run("ledger", "deploy", "--yes", code=1)
+    assert f"account {address_of(_key(made))} holds nothing. Send it at least 0.0" in said
+    assert config.load(made.installation.config).ledger.contract is None
+
+
+def test_nothing_is_done_before_somebody_agrees(made: Made) -> None:
+    made.run("ledger", "deploy", code=130)  # nobody is there to answer
+    assert config.load(made.installation.config).ledger.contract is None
+
+
+def test_what_the_environment_says_is_not_written_over_in_silence(
+    made: Made, chain: DevChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = deploy(chain.rpc, chain.funded(), chain_id=chain.chain_id)
+    monkeypatch.setenv("TWEELING_LEDGER__CONTRACT", contract)
+    said = made.run("ledger", "deploy", "--yes", "--again", code=2)
+    assert "TWEELING_LEDGER__CONTRACT is set in the environment" in said
+
+
+@pytest.mark.slow
+def test_a_log_is_handed_over_to_another_key_and_loses_no_anchor(made: Made, chain: DevChain, tmp_path: Path) -> None:
+    made.run("ledger", "deploy", "--yes")
+    with made.up():
+        _anchored(made, 1, 3)
+        old = _receipt(made, 1, tmp_path)
+        trust = tmp_path / "trust.json"
+        trust.write_bytes(made.installation.trust.read_bytes())
+        new_key = made.installation.secrets / "second-key.json"
+        said = tweeling("ledger", "new-key", new_key)
+        address = address_of(new_key)
+        assert address in said
+        devchain.fund(chain.rpc, address, chain_id=chain.chain_id)
+
+        made.run("ledger", "rotate-operator", "--to", "0x12", code=2)
+        made.run("ledger", "rotate-operator", "--to", address)
+        assert _status(made)["proposed_operator"] == address
+        made.run("ledger", "rotate-operator", "--withdraw")
+        assert _status(made)["proposed_operator"] is None
+        files = ("--key-file", new_key, "--passphrase-file", new_key.with_suffix(".passphrase"))
+        assert "CustodyLedgerNotProposed" in made.run("ledger", "rotate-operator", "--accept", *files, code=1)
+        made.run("ledger", "rotate-operator", "--to", address)
+        _anchored(made, 4, 4)  # until it is accepted nothing changes
+        made.run("ledger", "rotate-operator", "--accept", *files)
+        made.run("ledger", "rotate-operator", "--accept", *files)  # twice is once
+        assert _capture(made, 5) == 201
+
+        def named() -> bool:
+            with made.client() as client:
+                told = {part["part"]: part["detail"] for part in client.status()["parts"]}["ledger"]
+            return "CustodyLedgerNotOperator" in told and "start the hub again" in told
+
+        until(named, "the hub says that its key is no longer the operator's")
+    settings = config.load(made.installation.config)
+    assert settings.ledger.key_file == new_key
+    with made.up():
+        _anchored(made, 6, 7)
+        young = _receipt(made, 7, tmp_path)
+    assert made.installation.trust.read_bytes() == trust.read_bytes(), "partners have nothing to do"
+    store = tmp_path / "pinned"
+    tweeling("trust", "add", trust, "--trust-store", store)
+    assert "anchored in block" in tweeling("verify", old, young, "--trust-store", store, "--rpc", chain.rpc)
+    told = _status(made)
+    assert (told["ok"], told["head_size"], told["operator"]) == (True, 7, address)
+
+
+def test_a_hub_whose_key_would_begin_another_log_under_the_same_name_does_not_start(made: Made) -> None:
+    made.run("ledger", "deploy", "--yes")
+    with made.up():
+        pass
+    other = made.installation.secrets / "other.json"
+    tweeling("ledger", "new-key", other)
+    made.configure('#key_file = "secrets/ledger-key.json"', 'key_file = "secrets/other.json"')
+    made.configure('#passphrase_file = "secrets/ledger-passphrase"', 'passphrase_file = "secrets/other.passphrase"')
+    said = tweeling("up", "--data", made.folder, code=2)
+    assert "ledger.log_id: partners know this log as 0x" in said
+    assert 'set log_id = "0x' in said
+
+
+@pytest.mark.slow
+def test_a_log_is_retired_and_goes_on_elsewhere_and_verifiers_follow(
+    made: Made, chain: DevChain, tmp_path: Path
+) -> None:
+    made.run("ledger", "deploy", "--yes")
+    first = config.load(made.installation.config).ledger.contract
+    with made.up():
+        _anchored(made, 1, 3)
+        old = _receipt(made, 2, tmp_path)
+        trust = tmp_path / "trust.json"
+        trust.write_bytes(made.installation.trust.read_bytes())
+    said = made.run("ledger", "deploy", "--yes", "--again")
+    assert config.load(made.installation.config).ledger.contract == first, "the log lives there"
+    successor = re.search(r"--successor-contract (0x[0-9a-fA-F]{40})", said)
+    assert successor is not None
+    assert "no contract at" in made.run(
+        "ledger", "retire", "--successor-contract", address_of(_key(made)), "--yes", code=2
+    )
+    made.run("ledger", "retire", "--successor-contract", successor[1], code=130)
+    assert not _status(made)["retired"]
+    assert "Nothing can take this back" in made.run("ledger", "retire", "--successor-contract", successor[1], "--yes")
+    settings = config.load(made.installation.config).ledger
+    assert settings.contract == successor[1]
+    assert settings.continues is not None
+    assert settings.continues.startswith("3:0x")
+    with made.up():
+        _anchored(made, 4, 5)
+        young = _receipt(made, 5, tmp_path)
+    store = tmp_path / "pinned"
+    tweeling("trust", "add", trust, "--trust-store", store)
+    told = tweeling("verify", old, young, "--trust-store", store, "--rpc", chain.rpc)
+    assert told.count("anchored in block") == 2
+    assert successor[1].lower() in told
+    assert "--rpc follows it" in tweeling("verify", young, "--trust-store", store, code=3)
+    assert _status(made)["ok"]
