@@ -108,6 +108,7 @@ class VerificationError(TweelingError):
 
     def __init__(self, message: str, *, field: str) -> None:
         super().__init__(f"{field}: {message}")
+        self.message = message
         self.field = field
 
 

@@ -128,6 +128,12 @@ def retire(data: Path, contract: str, chain_id: int | None, rpc: str | None, *, 
     successor = Successor(there.chain_id, new.address, new_log)
     with keeper_of(settings, account) as (keeper, _):
         state = keeper.state()
+        if state.head.size == 0:
+            raise ConfigError(
+                "nothing is anchored there yet, so there is nothing to continue",
+                field="ledger.contract",
+                remedy="Name the other contract in the settings",
+            )
         out.print(
             f"{origin} ends in {ledger.contract} for ever at size {state.head.size:,}, and goes on in {new.address} on "
             f"chain {there.chain_id}.\nNothing can take this back.",

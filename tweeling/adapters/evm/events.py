@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from eth_utils.crypto import keccak
 from web3.exceptions import Web3RPCError
 from web3.types import LogReceipt
 
 from tweeling.adapters.evm.chain import Chain
+
+ANCHORED: Final = keccak(text="CheckpointAnchored(bytes32,uint64,bytes32)")
+"""The topic of an anchor; its log and size are the next two, and its data is the root."""
 
 _FIRST: Final = 10_000  # blocks that most public nodes search at once
 _WIDEST: Final = 1 << 24

@@ -17,7 +17,7 @@ from web3.types import TxReceipt
 
 from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
 from tweeling.adapters.evm.chain import Chain
-from tweeling.adapters.evm.events import EventSearch
+from tweeling.adapters.evm.events import ANCHORED, EventSearch
 from tweeling.adapters.evm.wallet import Call, Wallet
 from tweeling.domain.log import Account, Anchor, Head
 from tweeling.errors import ConfigError, InvariantError, LedgerError, Trouble, UnavailableError
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 ANCHOR_GAS: Final = 75_000
 """More than any anchor we have measured; see docs/contracts.md."""
 _EMPTY: Final = Head(0, hashlib.sha256(b"").digest())  # RFC 9162: the tree without entries
-_ANCHORED: Final = keccak(text="CheckpointAnchored(bytes32,uint64,bytes32)")
 
 
 def log_id(creator: str, origin: str) -> bytes:
@@ -193,7 +192,7 @@ class EvmLedger:
             return receipt
 
     def _search(self, size: bytes | None = None, *, first: int) -> Iterator[Any]:
-        return self._events.newest_first([_ANCHORED, self._log_id, size], first=first)
+        return self._events.newest_first([ANCHORED, self._log_id, size], first=first)
 
     def _event(self, event: Any) -> Anchor:
         return self._anchor(int.from_bytes(event["topics"][2]), bytes(event["data"]), event)
