@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from support_chain import DevChain, running_anvil
+from support_custody import Bench, shipping
 from support_rfc9162 import leaf, tree_of
 from support_rpc import Answer, Node, misbehaving
 
@@ -21,6 +23,8 @@ from tweeling.adapters.evm import EvmLedger, deploy
 from tweeling.adapters.evm.transport import MAX_ANSWER
 from tweeling.domain.log import Head
 from tweeling.errors import ConfigError, LedgerError, RejectedError, Trouble, UnavailableError
+from tweeling.services.anchoring import Anchoring
+from tweeling.services.gate import Gate
 
 TREE = tree_of([leaf(b"entry %d" % number) for number in range(200)])
 
@@ -239,6 +243,32 @@ def test_whatever_a_node_answers_is_trouble_and_never_a_fault_of_ours(ledger: Ev
                 ask()
             except (UnavailableError, RejectedError, ConfigError):
                 continue
+
+
+def test_capture_goes_on_at_its_pace_while_a_node_hangs(
+    chain: DevChain, node: Node, contract: str, account: LocalAccount
+) -> None:
+    gate = Gate(patience_s=0)
+    bench, stop = Bench(gate=gate), threading.Event()
+    node.hang()
+    with closing(_ledger(chain, node.url, contract, account, timeout_s=30)) as ledger:
+        anchoring = Anchoring(bench.store, ledger, bench.facts, clock=bench.clock, gate=gate)
+        thread = threading.Thread(target=anchoring.run, args=(stop,))
+        thread.start()
+        assert node.hanging.wait(20)
+        longest = 0.0
+        for number in range(50):
+            before = time.monotonic()
+            bench.capture(shipping(number))
+            longest = max(longest, time.monotonic() - before)
+        assert thread.is_alive()
+        assert longest < 1
+        bench.integrate()
+        assert "50 pending" in anchoring.health().detail
+        stop.set()
+        node.over.set()
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 def test_nothing_is_paid_above_the_cap_and_both_prices_are_told(

@@ -56,6 +56,22 @@ def test_a_ledger_that_is_down_blocks_no_log_but_a_restored_one() -> None:
         assert proofs == ["proven"]
 
 
+def test_a_ledger_that_says_nothing_blocks_a_log_for_a_moment_only_and_a_restored_one_until_it_speaks() -> None:
+    for restored in (False, True):
+        now = [100.0]
+        gate = Gate(restored=restored, patience_s=2, monotonic=lambda: now[0])  # noqa: B023  # read in this turn
+        bench = _bench(gate)
+        now[0] = 101.9
+        with pytest.raises(UnavailableError, match="being compared"):
+            _capture(bench, 9)
+        now[0] = 102.0
+        if restored:
+            with pytest.raises(UnavailableError):
+                _capture(bench, 9)
+        else:
+            _capture(bench, 9)
+
+
 def test_a_log_that_is_behind_its_ledger_is_neither_grown_nor_signed() -> None:
     gate = Gate()
     bench = _bench(gate)
