@@ -69,11 +69,9 @@ def test_a_chain_that_has_forgotten_is_anchored_again() -> None:
     bench.ledger.restart()
     assert bench.custody.counts()["anchored"] == 7
     anchoring.step()
-    assert bench.ledger.head().size == 7
-    newest = bench.store.anchor()
-    assert newest is not None
-    assert newest.block == 1
-    assert bench.store.anchor(covering=0) == newest
+    assert bench.custody.counts()["anchored"] == 3, "as it was before, size by size"
+    anchoring.step()
+    assert [(anchor.size, anchor.block) for anchor in bench.store.anchors()] == [(3, 1), (7, 2)]
 
 
 @pytest.mark.parametrize("size", [2, 3, 9])
@@ -313,6 +311,25 @@ def test_a_node_that_is_behind_is_waited_for_until_the_chain_is_taken_to_be_cut_
     anchor = anchoring.step()
     assert anchor is not None
     assert anchor.size == 3
+
+
+def test_what_a_chain_that_was_cut_back_still_holds_is_kept() -> None:
+    class CutBack(MemoryLedger):
+        def depth(self, anchor: Anchor) -> int:
+            if (depth := super().depth(anchor)) == 0:
+                raise LedgerError("the node is not there yet", trouble=Trouble.BEHIND)
+            return depth
+
+    bench, ledger, now = Bench(), CutBack(bytes(32)), [0.0]
+    anchoring = Anchoring(bench.store, ledger, bench.facts, clock=bench.clock, batching=EACH, monotonic=lambda: now[0])
+    for last in (2, 3, 4, 5, 8):
+        _grow(bench, bench.store.size(), last)
+        anchoring.step()
+    ledger.reorganise(above=3)
+    with pytest.raises(LedgerError):
+        anchoring.step()
+    now[0] = 100
+    assert [anchor.size for anchor in iter(anchoring.step, None) if anchor] == [4, 5, 8]
 
 
 def test_a_node_that_is_behind_the_head_that_was_shown_is_not_believed() -> None:

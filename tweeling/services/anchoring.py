@@ -1,9 +1,7 @@
 """Anchoring: put the log's newest checkpoint under the chain's head, in batches, for as long as it takes.
 
-The chain is the truth that every step starts from, so a step may be repeated after any failure. An anchor counts when
-enough blocks confirm it; until then it is *seen*, in memory only. A chain that is reorganised takes back what it had
-recorded: then everything that was said to be anchored is anchored again, size by size, so that no receipt becomes
-false. Capture never waits for any of this: entries stay pending, and `health` says why.
+The chain is the truth that every step starts from, so a step may be repeated after any failure. Capture never waits
+for it: entries stay pending, and `health` says why.
 """
 
 from __future__ import annotations
@@ -11,8 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +30,7 @@ from tweeling.ports.clock import Clock
 from tweeling.ports.facts import Facts
 from tweeling.ports.ledger import Ledger
 from tweeling.ports.logstore import LogStore
+from tweeling.services.confirming import Confirming
 from tweeling.services.gate import Gate
 
 log = logging.getLogger("tweeling.anchoring")
@@ -40,9 +38,6 @@ log = logging.getLogger("tweeling.anchoring")
 _IDLE_S = 5.0
 _FEW_ANCHORS = 100
 _ACCOUNT_S = 60.0  # between two looks at price and balance
-_AGAIN: Final = "anchoring.again"
-"""The fact that names sizes which were anchored once, and which the chain has taken back: {sizes: [n…]}."""
-
 _REMEDIES: Final = {
     Trouble.OPERATOR: "Name the operator's key in ledger.key_file and start the hub again, or have the log handed over "
     "to this key (`tweeling ledger rotate-operator`)",
@@ -84,23 +79,26 @@ class Anchoring:
         """
         self._store = store
         self._ledger = ledger
-        self._facts = facts
         self._clock = clock
         self._batching = batching or Batching()
         self._confirmations = confirmations
         self._first = first
         self._gate = gate or Gate()
+        self._chain = Confirming(
+            store,
+            ledger,
+            facts,
+            gate=self._gate,
+            confirmations=confirmations,
+            patience_s=patience_s,
+            monotonic=monotonic,
+        )
         self._backoff_s = backoff_s
-        self._patience_s = patience_s
         self._monotonic = monotonic
         self._wake = threading.Event()
         self._trouble: tuple[Trouble, str] | None = None
         self._account: Account | None = None
         self._asked = -_ACCOUNT_S
-        self._behind: float | None = None
-        self._seen: tuple[Anchor, ...] = ()  # on the chain, not deep enough; oldest first
-        self._depth = 0  # of the newest of them
-        self._reorganisations = 0
 
     def step(self) -> Anchor | None:
         """Anchor what is due; return the new anchor, None when nothing is.
@@ -113,7 +111,7 @@ class Anchoring:
         self._check_ours(head)
         self._check_up_to_date(head)
         self._gate.proven()
-        self._follow(head)
+        self._chain.follow(head)
         self._look_at_account()
         offered = self._due(head)
         if offered is None:
@@ -121,8 +119,7 @@ class Anchoring:
         proof = merkle.consistency_proof(head.size, offered.size, self._store.nodes)
         anchor = self._ledger.anchor(offered.size, offered.root, proof)
         log.info("anchoring.sent", extra={"size": anchor.size, "block": anchor.block})
-        self._seen = (*self._seen, anchor)
-        self._settle(depth=1)
+        self._chain.sent(anchor)
         self._look_at_account(anew=True)
         return anchor
 
@@ -173,10 +170,10 @@ class Anchoring:
             return PartNow("anchoring", ok=False, detail=str(exc))
         waiting = size - (anchor.size if anchor else 0)
         text = f"anchored to size {anchor.size} in block {anchor.block}" if anchor else "nothing anchored yet"
-        if seen := self._seen:
+        if seen := self._chain.seen:
             text += (
                 f", size {seen[-1].size} seen in block {seen[-1].block}, "
-                f"{self._depth} of {self._confirmations} confirmations"
+                f"{self._chain.depth} of {self._confirmations} confirmations"
             )
         text += f", {max(waiting, 0)} pending"
         if poor := self._poor():
@@ -191,13 +188,13 @@ class Anchoring:
 
     def signs(self) -> LedgerSigns:
         """What to watch of the ledger over time."""
-        account, trouble = self._account, self._trouble
+        account, trouble, seen = self._account, self._trouble, self._chain.seen
         return LedgerSigns(
             trouble=trouble[0] if trouble else None,
-            unconfirmed=len(self._seen),
-            confirmations=self._depth if self._seen else None,
+            unconfirmed=len(seen),
+            confirmations=self._chain.depth if seen else None,
             wanted=self._confirmations,
-            reorganisations=self._reorganisations,
+            reorganisations=self._chain.reorganisations,
             price_wei=account.price if account else None,
             most_wei=account.most if account else None,
         )
@@ -230,101 +227,13 @@ class Anchoring:
                 trouble=Trouble.BEHIND,
             )
 
-    # -------------------------------------------------------------- follow
-
-    def _follow(self, head: Head) -> None:
-        """Bring what we know to what the chain holds: it may have taken back, and we may have missed an answer."""
-        self._forget_other_contracts()
-        newest = self._newest()
-        depth = self._depth_of(newest) if newest else 0
-        if newest is not None and depth == 0:
-            self._take_back(head)
-            newest = self._newest()
-        elif newest is not None and head.size < newest.size:
-            raise LedgerError(
-                f"the node holds size {head.size}, behind what the chain has shown, {newest.size}",
-                trouble=Trouble.BEHIND,
-            )
-        if head.size > (newest.size if newest else 0):
-            found = self._ledger.since(newest)
-            if not found or found[-1].size < head.size:
-                raise LedgerError(
-                    f"the chain holds size {head.size}, and the node shows no event of it",
-                    trouble=Trouble.BEHIND,
-                    remedy="It lags, or ledger.first_block is later than the contract",
-                )
-            self._seen = (*self._seen, *found)
-            depth = self._depth_of(found[-1])
-        if self._seen:
-            self._settle(depth)
-
-    def _newest(self) -> Anchor | None:
-        return self._seen[-1] if self._seen else self._store.anchor()
-
-    def _forget_other_contracts(self) -> None:
-        """What another contract recorded is nothing that this one holds."""
-        here = (self._ledger.chain_id, self._ledger.contract, self._ledger.log_id)
-        newest = self._store.anchor()
-        if newest is not None and (newest.chain_id, newest.contract, newest.log_id) != here:
-            log.warning("anchoring.moved", extra={"before": newest.contract, "now": self._ledger.contract})
-            self._store.drop_anchors(above=0)
-            self._facts.put(_AGAIN, {"sizes": []})
-
-    def _depth_of(self, anchor: Anchor) -> int:
-        """How deep an anchor is; 0 also where the chain has been too short for it for too long."""
-        try:
-            depth = self._ledger.depth(anchor)
-        except LedgerError as exc:
-            if exc.trouble is not Trouble.BEHIND:
-                raise
-            now = self._monotonic()
-            self._behind = now if self._behind is None else self._behind
-            if self._gate.waits or now - self._behind < self._patience_s:
-                raise
-            return 0
-        self._behind = None
-        return depth
-
-    def _take_back(self, head: Head) -> None:
-        """The chain was reorganised: keep what it still holds, and note what has to be anchored again."""
-        kept = self._store.anchors()
-        # Whoever is in a block that is there has all blocks below it, so the deep ones are found by halving.
-        there = bisect_left(kept, True, key=lambda anchor: self._depth_of(anchor) == 0)
-        last = kept[there - 1].size if there else 0
-        lost = [anchor.size for anchor in kept[there:]] if head.size else []  # a chain begun anew owes us nothing
-        log.warning(
-            "anchoring.reorganised",
-            extra={"unconfirmed": len(self._seen), "confirmed": len(kept) - there, "kept": last},
-        )
-        self._reorganisations += 1
-        self._seen = ()
-        self._behind = None
-        if there < len(kept):
-            self._facts.put(_AGAIN, {"sizes": sorted({*self._again(), *lost})})  # first: it must survive what follows
-            self._store.drop_anchors(above=last)
-
-    def _again(self) -> Sequence[int]:
-        sizes = (self._facts.get(_AGAIN) or {}).get("sizes", [])
-        return [int(size) for size in sizes] if isinstance(sizes, list) else []
-
-    def _settle(self, depth: int) -> None:
-        """Keep what is deep enough. depth: of the newest seen."""
-        newest = self._seen[-1]
-        deep = [each for each in self._seen if depth + newest.block - each.block >= self._confirmations]
-        for anchor in deep:
-            self._store.save_anchor(anchor)
-            log.info("anchoring.anchored", extra={"size": anchor.size, "block": anchor.block})
-        self._seen, self._depth = self._seen[len(deep) :], depth
-        if deep and (again := self._again()):
-            self._facts.put(_AGAIN, {"sizes": [size for size in again if size > deep[-1].size]})
-
     # -------------------------------------------------------------- offer
 
     def _due(self, head: Head) -> Head | None:
         """What to anchor now: what a reorganisation took back comes first, then the newest checkpoint in its time."""
         if self._first is not None and head.size == 0:
             return self._continued(self._first)
-        for size in self._again():
+        for size in self._chain.owed():
             if size > head.size:
                 return Head(size, merkle.root(size, self._store.nodes))
         checkpoint = self._store.checkpoint()
