@@ -4,6 +4,8 @@ pragma solidity 0.8.37;
 /// @dev The part of forge's cheat codes that these tests use.
 interface Vm {
     function prank(address caller) external;
+    function roll(uint256 number) external;
+    function deployCode(string calldata path) external returns (address);
     function expectRevert(bytes calldata data) external;
     function expectEmit(bool topic1, bool topic2, bool topic3, bool data, address emitter) external;
     function mockCall(address callee, bytes calldata data, bytes calldata answer) external;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {CustodyLedger} from "../src/CustodyLedger.sol";
 import {ICustodyLedger} from "../src/interfaces/ICustodyLedger.sol";
 import {LogId} from "../src/types/LogId.sol";
 import {Base} from "./Base.sol";
@@ -12,11 +11,11 @@ abstract contract LedgerBase is Base {
     uint256 internal constant _MOST = 70;
     bytes32 internal constant _ORIGIN = "SHA-256 of an origin line";
 
-    CustodyLedger internal _ledger;
+    ICustodyLedger internal _ledger;
     LogId internal _log;
 
     function setUp() public virtual {
-        _ledger = new CustodyLedger();
+        _ledger = ICustodyLedger(vm.deployCode("CustodyLedger.sol"));
         _log = _ledger.create(_ORIGIN);
     }
 
@@ -51,8 +50,8 @@ abstract contract LedgerBase is Base {
         }
     }
 
-    function _expect(bytes4 error) internal {
-        vm.expectRevert(abi.encodeWithSelector(error, _log));
+    function _expect(bytes4 refusal) internal {
+        vm.expectRevert(abi.encodeWithSelector(refusal, _log));
     }
 
     function _expectNotOperator(address caller) internal {
