@@ -40,4 +40,27 @@ abstract contract Base {
     function bound(uint256 number, uint256 low, uint256 high) internal pure returns (uint256) {
         return low + number % (high - low + 1);
     }
+
+    function _without(bytes32[] memory proof, uint256 where) internal pure returns (bytes32[] memory shorter) {
+        shorter = new bytes32[](proof.length - 1);
+        for (uint256 i = 0; i < shorter.length; ++i) {
+            shorter[i] = proof[i < where ? i : i + 1];
+        }
+    }
+
+    function _with(bytes32[] memory proof, uint256 where, bytes32 node)
+        internal
+        pure
+        returns (bytes32[] memory longer)
+    {
+        longer = new bytes32[](proof.length + 1);
+        for (uint256 i = 0; i < longer.length; ++i) {
+            longer[i] = i < where ? proof[i] : i == where ? node : proof[i - 1];
+        }
+    }
+
+    function _only(address one) internal pure returns (address[] memory all) {
+        all = new address[](1);
+        all[0] = one;
+    }
 }

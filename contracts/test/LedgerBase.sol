@@ -32,24 +32,6 @@ abstract contract LedgerBase is Base {
         if (size > 0) _ledger.anchor(_log, uint64(size), NaiveTree.root(leaves, 0, size), new bytes32[](0));
     }
 
-    function _without(bytes32[] memory proof, uint256 where) internal pure returns (bytes32[] memory shorter) {
-        shorter = new bytes32[](proof.length - 1);
-        for (uint256 i = 0; i < shorter.length; ++i) {
-            shorter[i] = proof[i < where ? i : i + 1];
-        }
-    }
-
-    function _with(bytes32[] memory proof, uint256 where, bytes32 node)
-        internal
-        pure
-        returns (bytes32[] memory longer)
-    {
-        longer = new bytes32[](proof.length + 1);
-        for (uint256 i = 0; i < longer.length; ++i) {
-            longer[i] = i < where ? proof[i] : i == where ? node : proof[i - 1];
-        }
-    }
-
     function _expect(bytes4 refusal) internal {
         vm.expectRevert(abi.encodeWithSelector(refusal, _log));
     }
