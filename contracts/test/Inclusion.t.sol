@@ -84,6 +84,7 @@ contract InclusionTest is LedgerBase {
     }
 
     function testFuzz_aLogThatNobodyBeganHoldsNothingToAskFor(LogId log) public {
+        if (_isOurs(log)) return;
         vm.expectRevert(abi.encodeWithSelector(ICustodyLedger.CustodyLedgerUnknownLog.selector, log));
         _ledger.verifyInclusion(log, 0, "leaf", new bytes32[](0));
     }

@@ -32,6 +32,11 @@ abstract contract LedgerBase is Base {
         if (size > 0) _ledger.anchor(_log, uint64(size), NaiveTree.root(leaves, 0, size), new bytes32[](0));
     }
 
+    /// @dev Fuzzing tries values that it has seen in storage too.
+    function _isOurs(LogId log) internal view returns (bool) {
+        return LogId.unwrap(log) == LogId.unwrap(_log);
+    }
+
     function _expect(bytes4 refusal) internal {
         vm.expectRevert(abi.encodeWithSelector(refusal, _log));
     }

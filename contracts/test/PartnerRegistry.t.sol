@@ -28,6 +28,7 @@ contract PartnerRegistryTest is RegistryBase {
     }
 
     function testFuzz_aDirectoryThatNobodyBeganAnswersNothing(DirectoryId directory) public {
+        if (DirectoryId.unwrap(directory) == DirectoryId.unwrap(_directory)) return;
         bytes memory unknown =
             abi.encodeWithSelector(IPartnerRegistry.PartnerRegistryUnknownDirectory.selector, directory);
         vm.expectRevert(unknown);

@@ -66,6 +66,7 @@ contract RetirementTest is LedgerBase {
     }
 
     function testFuzz_aLogThatNobodyBeganCannotBeRetired(LogId log) public {
+        if (_isOurs(log)) return;
         bytes memory unknown = abi.encodeWithSelector(ICustodyLedger.CustodyLedgerUnknownLog.selector, log);
         vm.expectRevert(unknown);
         _ledger.retire(log, _elsewhere());

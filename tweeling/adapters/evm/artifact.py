@@ -14,7 +14,6 @@ from eth_utils.crypto import keccak
 
 from tweeling.errors import RejectedError
 
-
 LEDGER: Final = "CustodyLedger"
 REGISTRY: Final = "PartnerRegistry"
 
