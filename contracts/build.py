@@ -12,7 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ARTIFACTS = HERE.parent / "tweeling" / "adapters" / "evm" / "artifacts"
-CONTRACTS = ("CustodyLedger",)
+CONTRACTS = ("CustodyLedger", "PartnerRegistry")
 
 
 def main() -> None:

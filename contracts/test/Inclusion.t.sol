@@ -22,35 +22,35 @@ contract InclusionTest is LedgerBase {
     }
 
     function testFuzz_anEntryOfTheHeadIsInTheLog(bytes32 seed, uint256 size, uint256 index) public {
-        (bytes32 leaf, uint64 at, bytes32[] memory proof) = _entry(seed, size, index);
-        assertEq(_ledger.verifyInclusion(_log, at, leaf, proof), true);
+        (bytes32 leaf, uint64 place, bytes32[] memory proof) = _entry(seed, size, index);
+        assertEq(_ledger.verifyInclusion(_log, place, leaf, proof), true);
     }
 
     function testFuzz_alsoOfARetiredLog(bytes32 seed, uint256 size, uint256 index) public {
-        (bytes32 leaf, uint64 at, bytes32[] memory proof) = _entry(seed, size, index);
+        (bytes32 leaf, uint64 place, bytes32[] memory proof) = _entry(seed, size, index);
         _ledger.retire(_log, Successor(1, address(0xbeef), _log));
-        assertEq(_ledger.verifyInclusion(_log, at, leaf, proof), true);
+        assertEq(_ledger.verifyInclusion(_log, place, leaf, proof), true);
     }
 
     function testFuzz_aChangedBitIsRefused(bytes32 seed, uint256 size, uint256 index, uint256 where, uint8 bit) public {
-        (bytes32 leaf, uint64 at, bytes32[] memory proof) = _entry(seed, size, index);
+        (bytes32 leaf, uint64 place, bytes32[] memory proof) = _entry(seed, size, index);
         where = bound(where, 0, proof.length);
         if (where == proof.length) leaf ^= bytes32(1 << uint256(bit));
         else proof[where] ^= bytes32(1 << uint256(bit));
-        assertEq(_ledger.verifyInclusion(_log, at, leaf, proof), false);
+        assertEq(_ledger.verifyInclusion(_log, place, leaf, proof), false);
     }
 
     function testFuzz_aMissingNodeIsRefused(bytes32 seed, uint256 size, uint256 index, uint256 where) public {
-        (bytes32 leaf, uint64 at, bytes32[] memory proof) = _entry(seed, size, index);
+        (bytes32 leaf, uint64 place, bytes32[] memory proof) = _entry(seed, size, index);
         if (proof.length == 0) return;
-        assertEq(_ledger.verifyInclusion(_log, at, leaf, _without(proof, bound(where, 0, proof.length - 1))), false);
+        assertEq(_ledger.verifyInclusion(_log, place, leaf, _without(proof, bound(where, 0, proof.length - 1))), false);
     }
 
     function testFuzz_aNodeTooManyIsRefused(bytes32 seed, uint256 size, uint256 index, uint256 where, bytes32 node)
         public
     {
-        (bytes32 leaf, uint64 at, bytes32[] memory proof) = _entry(seed, size, index);
-        assertEq(_ledger.verifyInclusion(_log, at, leaf, _with(proof, bound(where, 0, proof.length), node)), false);
+        (bytes32 leaf, uint64 place, bytes32[] memory proof) = _entry(seed, size, index);
+        assertEq(_ledger.verifyInclusion(_log, place, leaf, _with(proof, bound(where, 0, proof.length), node)), false);
     }
 
     function testFuzz_aProofForAnEarlierHeadIsRefused(bytes32 seed, uint256 m, uint256 n, uint256 index) public {
@@ -84,27 +84,28 @@ contract InclusionTest is LedgerBase {
     }
 
     function testFuzz_aLogThatNobodyBeganHoldsNothingToAskFor(LogId log) public {
+        if (_isOurs(log)) return;
         vm.expectRevert(abi.encodeWithSelector(ICustodyLedger.CustodyLedgerUnknownLog.selector, log));
         _ledger.verifyInclusion(log, 0, "leaf", new bytes32[](0));
     }
 
     function test_whereHashingFailsOrIsUnknownNothingIsAnswered() public {
         // The hash that was made last lies in scratch space, and must not be taken for the next one.
-        (bytes32 leaf, uint64 at, bytes32[] memory proof) = _entry("entries", 8, 3);
+        (bytes32 leaf, uint64 place, bytes32[] memory proof) = _entry("entries", 8, 3);
         vm.mockCall(address(2), "", "");
         vm.expectRevert("");
-        _ledger.verifyInclusion(_log, at, leaf, proof);
+        _ledger.verifyInclusion(_log, place, leaf, proof);
         vm.clearMockedCalls();
         vm.mockCallRevert(address(2), "", abi.encode(leaf));
         vm.expectRevert("");
-        _ledger.verifyInclusion(_log, at, leaf, proof);
+        _ledger.verifyInclusion(_log, place, leaf, proof);
         vm.clearMockedCalls();
-        assertEq(_ledger.verifyInclusion(_log, at, leaf, proof), true);
+        assertEq(_ledger.verifyInclusion(_log, place, leaf, proof), true);
     }
 
     function _entry(bytes32 seed, uint256 size, uint256 index)
         private
-        returns (bytes32 leaf, uint64 at, bytes32[] memory proof)
+        returns (bytes32 leaf, uint64 place, bytes32[] memory proof)
     {
         bytes32[] memory leaves = _leaves(seed);
         size = bound(size, 1, _MOST);

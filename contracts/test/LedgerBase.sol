@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {CustodyLedger} from "../src/CustodyLedger.sol";
 import {ICustodyLedger} from "../src/interfaces/ICustodyLedger.sol";
 import {LogId} from "../src/types/LogId.sol";
 import {Base} from "./Base.sol";
@@ -12,11 +11,11 @@ abstract contract LedgerBase is Base {
     uint256 internal constant _MOST = 70;
     bytes32 internal constant _ORIGIN = "SHA-256 of an origin line";
 
-    CustodyLedger internal _ledger;
+    ICustodyLedger internal _ledger;
     LogId internal _log;
 
     function setUp() public virtual {
-        _ledger = new CustodyLedger();
+        _ledger = ICustodyLedger(vm.deployCode("CustodyLedger.sol"));
         _log = _ledger.create(_ORIGIN);
     }
 
@@ -33,26 +32,13 @@ abstract contract LedgerBase is Base {
         if (size > 0) _ledger.anchor(_log, uint64(size), NaiveTree.root(leaves, 0, size), new bytes32[](0));
     }
 
-    function _without(bytes32[] memory proof, uint256 where) internal pure returns (bytes32[] memory shorter) {
-        shorter = new bytes32[](proof.length - 1);
-        for (uint256 i = 0; i < shorter.length; ++i) {
-            shorter[i] = proof[i < where ? i : i + 1];
-        }
+    /// @dev Fuzzing tries values that it has seen in storage too.
+    function _isOurs(LogId log) internal view returns (bool) {
+        return LogId.unwrap(log) == LogId.unwrap(_log);
     }
 
-    function _with(bytes32[] memory proof, uint256 where, bytes32 node)
-        internal
-        pure
-        returns (bytes32[] memory longer)
-    {
-        longer = new bytes32[](proof.length + 1);
-        for (uint256 i = 0; i < longer.length; ++i) {
-            longer[i] = i < where ? proof[i] : i == where ? node : proof[i - 1];
-        }
-    }
-
-    function _expect(bytes4 error) internal {
-        vm.expectRevert(abi.encodeWithSelector(error, _log));
+    function _expect(bytes4 refusal) internal {
+        vm.expectRevert(abi.encodeWithSelector(refusal, _log));
     }
 
     function _expectNotOperator(address caller) internal {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {CustodyLedger} from "../src/CustodyLedger.sol";
 import {ICustodyLedger} from "../src/interfaces/ICustodyLedger.sol";
 import {LogId} from "../src/types/LogId.sol";
 import {Successor} from "../src/types/Successor.sol";
@@ -67,6 +66,7 @@ contract RetirementTest is LedgerBase {
     }
 
     function testFuzz_aLogThatNobodyBeganCannotBeRetired(LogId log) public {
+        if (_isOurs(log)) return;
         bytes memory unknown = abi.encodeWithSelector(ICustodyLedger.CustodyLedgerUnknownLog.selector, log);
         vm.expectRevert(unknown);
         _ledger.retire(log, _elsewhere());
@@ -96,7 +96,7 @@ contract RetirementTest is LedgerBase {
         n = bound(n, 2, _MOST);
         m = bound(m, 1, n - 1);
         _begin(leaves, m);
-        CustodyLedger next = new CustodyLedger();
+        ICustodyLedger next = ICustodyLedger(vm.deployCode("CustodyLedger.sol"));
         LogId log = next.create(_ORIGIN);
         _ledger.retire(_log, Successor(block.chainid, address(next), log));
         next.anchor(log, uint64(m), NaiveTree.root(leaves, 0, m), new bytes32[](0));

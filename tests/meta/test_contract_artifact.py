@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from support_servers import ROOT, need
 
+CONTRACTS = ("CustodyLedger", "PartnerRegistry")
+
 
 @pytest.fixture(scope="module")
 def build() -> ModuleType:
@@ -19,14 +21,14 @@ def build() -> ModuleType:
     return module
 
 
-@pytest.fixture(params=["CustodyLedger"])
+@pytest.fixture(params=CONTRACTS)
 def shipped(request: pytest.FixtureRequest, build: ModuleType) -> dict[str, Any]:
     value: dict[str, Any] = json.loads(build.place(request.param).read_text())
     return value
 
 
 def test_every_contract_that_is_built_is_looked_at_here(build: ModuleType) -> None:
-    assert build.CONTRACTS == ("CustodyLedger",)
+    assert build.CONTRACTS == CONTRACTS
 
 
 def test_an_artefact_was_made_from_these_sources(build: ModuleType, shipped: dict[str, Any]) -> None:

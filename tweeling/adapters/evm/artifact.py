@@ -1,4 +1,4 @@
-"""The compiled contract that ships with the package, and its refusals in words."""
+"""The compiled contracts that ship with the package, and their refusals in words."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from eth_utils.crypto import keccak
 
 from tweeling.errors import RejectedError, Trouble
 
+LEDGER: Final = "CustodyLedger"
+REGISTRY: Final = "PartnerRegistry"
+
 
 class Artifact(NamedTuple):
-    """What solc made of contracts/src/CustodyLedger.sol."""
+    """What solc made of a contract in contracts/src."""
 
     abi: list[dict[str, Any]]
     bytecode: bytes
@@ -24,7 +27,7 @@ class Artifact(NamedTuple):
 
 
 class ContractRefusedError(RejectedError):
-    """The contract's own error: its name and its fields, bytes as 0x text."""
+    """A contract's own error: its name and its fields, bytes as 0x text."""
 
     def __init__(self, name: str, fields: Mapping[str, object]) -> None:
         super().__init__(f"{name}({', '.join(f'{key}={value}' for key, value in fields.items())})")
@@ -41,9 +44,9 @@ _TROUBLES: Final = {"CustodyLedgerNotOperator": Trouble.OPERATOR, "CustodyLedger
 
 
 @cache
-def artifact() -> Artifact:
-    """Read the artefact."""
-    text = resources.files(__package__).joinpath("artifacts", "CustodyLedger.json").read_text()
+def artifact(contract: str = LEDGER) -> Artifact:
+    """Read a contract's artefact."""
+    text = resources.files(__package__).joinpath("artifacts", f"{contract}.json").read_text()
     value = json.loads(text)
     return Artifact(value["abi"], _bytes(value["bytecode"]), _bytes(value["runtime"]))
 
@@ -64,7 +67,9 @@ def refusal(data: str) -> RejectedError:
 
 @cache
 def _errors() -> dict[bytes, dict[str, Any]]:
-    return {_selector(part): part for part in artifact().abi if part["type"] == "error"}
+    # Each error's name begins with its contract's, so no two are alike.
+    abis = (artifact(LEDGER).abi, artifact(REGISTRY).abi)
+    return {_selector(part): part for abi in abis for part in abi if part["type"] == "error"}
 
 
 def _selector(error: dict[str, Any]) -> bytes:
