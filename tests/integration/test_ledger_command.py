@@ -111,10 +111,11 @@ def _receipt(made: Made, number: int, folder: Path) -> Path:
 
 def test_a_contract_is_deployed_named_in_the_settings_and_told_of(made: Made, run: Run) -> None:
     before = made.installation.config.read_text()
-    refused = run("status", code=2)
-    assert "`tweeling ledger deploy` makes one" in refused
+    bare = _status(run, code=2)
+    assert (bare["contract"], bare["balance_wei"]) == (None, 1000 * 10**18), "whom to send money is told before"
+    assert "`tweeling ledger deploy` makes one" in bare["problems"][0]
     said = run("deploy", "--yes")
-    assert re.search(r"takes about [\d,]+ gas: [\d.e-]+ of its money at [\d.]+ gwei", said)
+    assert re.search(r"takes about [\d,]+ gas: [\d.e-]+ coins at [\d.]+ gwei", said)
     assert re.search(r"created in block \d+ of chain 31337, for [\d,]+ gas", said)
     ledger = config.load(made.installation.config).ledger
     assert ledger.contract is not None
@@ -137,7 +138,7 @@ def test_a_contract_is_deployed_named_in_the_settings_and_told_of(made: Made, ru
 def test_an_account_without_money_is_named_with_what_it_takes(made: Made, run: Run, chain: DevChain) -> None:
     chain.ask("anvil_setBalance", address_of(_key(made)), "0x0")
     said = run("deploy", "--yes", code=1)
-    assert f"account {address_of(_key(made))} holds nothing. Send it at least 0.0" in said
+    assert f"account {address_of(_key(made))} holds 0 coins. Send it at least 0.0" in said
     assert config.load(made.installation.config).ledger.contract is None
 
 

@@ -226,7 +226,7 @@ def _tell_cost(cost: Cost, account: LocalAccount, chain: Chain, out: Console) ->
         raise LedgerError(
             f"account {account.address} holds {coins(cost.balance)}",
             trouble=Trouble.FUNDS,
-            remedy=f"Send it at least {coins(needed - cost.balance)} on chain {chain.id}, and anchors to come besides",
+            remedy=f"Send it at least {coins(needed - cost.balance)} on chain {chain.id}, and more for anchors to come",
         )
 
 

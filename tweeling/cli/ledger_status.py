@@ -42,7 +42,7 @@ class _Told:
     log_id: str
     account: str
     chain_id: int
-    contract: str
+    contract: str | None
     size: int = 0
     anchored_size: int = 0
     pending: int = 0
@@ -81,7 +81,7 @@ def show_ledger(data: Path, *, as_json: bool, out: Console) -> int:
         log_id=f"0x{log_of(settings).hex()}",
         account=address_of(ledger.key_file),
         chain_id=ledger.chain_id,
-        contract=contract_of(ledger),
+        contract=ledger.contract,
         confirmations_wanted=ledger.confirmations,
         gas_price_cap_wei=most_wei(ledger),
     )
@@ -110,13 +110,13 @@ def _ask(settings: Settings, told: _Told, store: LogStore | None) -> None:
     try:
         with chain_of(settings.ledger) as chain:
             told.node = chain.name
-            contract = Contract(chain, told.contract)
-            state = contract.state(bytes.fromhex(told.log_id[2:]))
             with chain.answers():
+                chain.check()
                 told.height = chain.height()
                 _money(told, chain)
                 if anchor is not None:
                     _depth(told, chain, anchor)
+            state = Contract(chain, contract_of(settings.ledger)).state(bytes.fromhex(told.log_id[2:]))
         _compare(told, state, store)
     except (ConfigError, LedgerError, VerificationError) as exc:
         told.problem(str(exc), exc.exit_code)
@@ -189,7 +189,7 @@ def _agrees(head: Head, store: LogStore | None) -> bool:
 def _lines(told: _Told) -> Iterator[tuple[str, str]]:
     yield "log", f"{told.origin}, {told.log_id}"
     yield "chain", f"{told.node}{'' if told.height is None else f', block {told.height:,}'}"
-    yield "contract", told.contract
+    yield "contract", told.contract or "none"
     if told.operator is not None:
         offered = f", offered to {told.proposed_operator}" if told.proposed_operator else ""
         yield "operator", f"{told.operator}{' (our key)' if told.operator == told.account else ''}{offered}"

@@ -51,7 +51,7 @@ class LedgerSettings(Section):
     max_fee_gwei: float | None = Field(
         default=None,
         gt=0,
-        description="the dearest unit of gas that is paid; above it anchors wait. None: any price",
+        description="the dearest unit of gas that is paid; while it costs more, anchors wait; absent: any price",
         examples=[30.0],
     )
     confirmations: int = Field(

@@ -31,6 +31,8 @@ _KEY_LENGTH: Final = 6  # what is shorter, such as /v3, is no key
 _STUMBLES: Final = (Web3Exception, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 """How web3 trips over an answer that makes no sense."""
 
+LAGS: Final = "It lags: wait a minute, or name another node in ledger.rpc"
+
 
 class Block(NamedTuple):
     """A block's place and name. base: what a unit of gas costs in it at least, in wei; None without EIP-1559."""
@@ -70,7 +72,7 @@ class Chain:
         name = "latest" if number is None else hex(number)
         found = self.web3.manager.request_blocking(RPCEndpoint("eth_getBlockByNumber"), [name, False])
         if found is None:
-            raise LedgerError(f"{self.name} does not have block {name}", trouble=Trouble.BEHIND)
+            raise LedgerError(f"{self.name} does not have block {name}", trouble=Trouble.BEHIND, remedy=LAGS)
         base = found.get("baseFeePerGas")
         return Block(int(found["number"], 16), bytes(HexBytes(found["hash"])), None if base is None else int(base, 16))
 
@@ -96,7 +98,9 @@ class Chain:
             raise self._refused(exc) from None
         except _STUMBLES as exc:
             raise LedgerError(
-                f"{self.name} gave no answer that makes sense ({type(exc).__name__})", trouble=Trouble.NONSENSE
+                f"{self.name} gave no answer that makes sense ({type(exc).__name__})",
+                trouble=Trouble.NONSENSE,
+                remedy="Name another node in ledger.rpc, if it stays so",
             ) from exc
 
     def _refused(self, exc: Web3RPCError) -> LedgerError | RejectedError:

@@ -16,7 +16,7 @@ from web3 import Web3
 from web3.types import TxReceipt
 
 from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
-from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.chain import LAGS, Chain
 from tweeling.adapters.evm.events import ANCHORED, EventSearch
 from tweeling.adapters.evm.wallet import Call, Wallet
 from tweeling.domain.log import Account, Anchor, Head
@@ -135,6 +135,7 @@ class EvmLedger:
                     f"{self._chain.name} is at block {height}, behind block {anchor.block}, where it has shown us an "
                     "anchor",
                     trouble=Trouble.BEHIND,
+                    remedy=LAGS,
                 )
             held = self._chain.block(anchor.block).hash
         return height - anchor.block + 1 if held == anchor.block_hash else 0

@@ -25,6 +25,8 @@ from tweeling.errors import InvariantError, Trouble
 
 MAX_ANSWER: Final = 8 << 20  # bytes; the largest we ask for are events of a few thousand blocks
 _LONGEST_REST_S: Final = 3600.0
+_ANOTHER_OR: Final = "{}, or name another node in ledger.rpc"
+_MEND: Final = "Mend ledger.rpc: something else answers there"
 _PIECE: Final = 1 << 16
 
 
@@ -58,9 +60,9 @@ class Transport(JSONBaseProvider):
             check_nesting(answer.decode())
             told = self.decode_rpc_response(answer)
         except (ValueError, InvariantError):
-            raise NodeError("answers something that is no JSON", Trouble.NONSENSE) from None
+            raise NodeError("answers something that is no JSON", Trouble.NONSENSE, remedy=_MEND) from None
         if not isinstance(told, dict):
-            raise NodeError("answers JSON that is no JSON-RPC", Trouble.NONSENSE)
+            raise NodeError("answers JSON that is no JSON-RPC", Trouble.NONSENSE, remedy=_MEND)
         return told
 
     def close(self) -> None:
@@ -86,14 +88,16 @@ class Transport(JSONBaseProvider):
             # Without the cause, here and above: its text holds the address.
             if time.monotonic() >= until:
                 raise self._slow() from None
-            raise NodeError(f"gave no answer ({type(exc).__name__})", Trouble.DOWN) from None
+            raise NodeError(
+                f"gave no answer ({type(exc).__name__})", Trouble.DOWN, remedy=_ANOTHER_OR.format("Start it")
+            ) from None
 
     def _read(self, response: requests.Response, until: float) -> bytes:
         pieces, size = [], 0
         while piece := response.raw.read1(_PIECE):
             size += len(piece)
             if size > MAX_ANSWER:
-                raise NodeError(f"answers more than {MAX_ANSWER >> 20} MB", Trouble.NONSENSE)
+                raise NodeError(f"answers more than {MAX_ANSWER >> 20} MB", Trouble.NONSENSE, remedy=_MEND)
             if time.monotonic() >= until:
                 break
             pieces.append(piece)
@@ -102,7 +106,9 @@ class Transport(JSONBaseProvider):
         return b"".join(pieces)
 
     def _slow(self) -> NodeError:
-        return NodeError(f"gave no whole answer within {self._timeout_s:g} s", Trouble.SLOW)
+        return NodeError(
+            f"gave no whole answer within {self._timeout_s:g} s", Trouble.SLOW, remedy=_ANOTHER_OR.format("Wait")
+        )
 
 
 def _check_status(response: requests.Response) -> None:
@@ -121,7 +127,7 @@ def _check_status(response: requests.Response) -> None:
     if 300 <= status < 400:
         raise NodeError(f"sends us elsewhere (HTTP {status})", Trouble.NONSENSE, remedy="Name that address itself")
     if status >= 500:
-        raise NodeError(f"is in trouble itself (HTTP {status})", Trouble.DOWN)
+        raise NodeError(f"is in trouble itself (HTTP {status})", Trouble.DOWN, remedy=_ANOTHER_OR.format("Wait"))
 
 
 def _rest(text: str) -> float:

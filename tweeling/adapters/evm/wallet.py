@@ -166,7 +166,7 @@ class Wallet:
             raise LedgerError(
                 f"insufficient funds: account {self.address} holds {coins(held)}, and this takes up to {coins(needed)}",
                 trouble=Trouble.FUNDS,
-                remedy="Send it more of the chain's money",
+                remedy="Send it more",
             )
 
     def _submit(self, raw: bytes) -> None:
@@ -240,7 +240,7 @@ def price_of(chain: Chain) -> Price:
 
 def coins(wei: int) -> str:
     """An amount of a chain's money, to read."""
-    return f"{wei / 10**18:.6g} of its money" if wei else "nothing"
+    return f"{wei / 10**18:.6g} coins"
 
 
 def _gwei(wei: int) -> str:
