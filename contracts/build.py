@@ -1,4 +1,4 @@
-"""Compile CustodyLedger into the artefact that the package ships: `python contracts/build.py`."""  # noqa: INP001  a script
+"""Compile the contracts into the artefacts that the package ships: `python contracts/build.py`."""  # noqa: INP001  a script
 
 from __future__ import annotations
 
@@ -6,44 +6,59 @@ import hashlib
 import json
 import subprocess
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-ARTIFACT = HERE.parent / "tweeling" / "adapters" / "evm" / "artifacts" / "CustodyLedger.json"
-_CONTRACT = "CustodyLedger"
+ARTIFACTS = HERE.parent / "tweeling" / "adapters" / "evm" / "artifacts"
+CONTRACTS = ("CustodyLedger", "PartnerRegistry")
 
 
 def main() -> None:
-    """Write the artefact."""
-    ARTIFACT.write_text(render(artifact()))
-    print(f"{ARTIFACT.relative_to(HERE.parent)} written")  # noqa: T201  the script's answer
+    """Write the artefacts."""
+    for name, value in artifacts().items():
+        place(name).write_text(render(value))
+        print(f"{place(name).relative_to(HERE.parent)} written")  # noqa: T201  the script's answer
 
 
-def artifact() -> dict[str, Any]:
+def place(name: str) -> Path:
+    """Where a contract's artefact is kept."""
+    return ARTIFACTS / f"{name}.json"
+
+
+def artifacts() -> dict[str, dict[str, Any]]:
     """Compile the sources as foundry.toml says; the same sources give the same bytes anywhere."""
     settings = _settings()
     output = _solc({"language": "Solidity", "sources": _sources(), "settings": settings})
-    compiled = output["contracts"][f"src/{_CONTRACT}.sol"][_CONTRACT]
+    version = _compiler("--version").rpartition("Version: ")[2].strip()
     del settings["outputSelection"]
     return {
-        "abi": compiled["abi"],
-        "bytecode": "0x" + compiled["evm"]["bytecode"]["object"],
-        "runtime": "0x" + compiled["evm"]["deployedBytecode"]["object"],
-        "settings": settings,
-        "solc": _compiler("--version").rpartition("Version: ")[2].strip(),
-        "source_sha256": source_sha256(),
+        name: _artifact(output["contracts"][f"src/{name}.sol"][name], settings=settings, solc=version)
+        for name in CONTRACTS
     }
 
 
-def source_sha256() -> dict[str, str]:
-    """The hash of every source, by its path under contracts/."""
-    return {path: hashlib.sha256(source["content"].encode()).hexdigest() for path, source in _sources().items()}
+def source_sha256(paths: Iterable[str]) -> dict[str, str]:
+    """The hashes of sources, by their paths under contracts/."""
+    return {path: hashlib.sha256((HERE / path).read_bytes()).hexdigest() for path in paths}
 
 
 def render(value: dict[str, Any]) -> str:
     """The artefact's one spelling."""
     return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+def _artifact(compiled: dict[str, Any], *, settings: dict[str, Any], solc: str) -> dict[str, Any]:
+    return {
+        "abi": compiled["abi"],
+        "bytecode": "0x" + compiled["evm"]["bytecode"]["object"],
+        "runtime": "0x" + compiled["evm"]["deployedBytecode"]["object"],
+        "settings": settings,
+        "solc": solc,
+        # Of those that this contract is made of: another's change is none of its own.
+        "source_sha256": source_sha256(json.loads(compiled["metadata"])["sources"]),
+    }
 
 
 def _sources() -> dict[str, dict[str, str]]:
@@ -58,7 +73,7 @@ def _settings() -> dict[str, Any]:
         "evmVersion": profile["evm_version"],
         "metadata": {"appendCBOR": profile["cbor_metadata"], "bytecodeHash": profile["bytecode_hash"]},
         "optimizer": {"enabled": profile["optimizer"], "runs": profile["optimizer_runs"]},
-        "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
+        "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "metadata"]}},
         "viaIR": profile["via_ir"],
     }
 

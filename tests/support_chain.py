@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ class DevChain:
 
 @contextmanager
 def running_anvil(
-    *, state: Path | None = None, port: int | None = None, chain_id: int = CHAIN_ID
+    *, state: Path | None = None, port: int | None = None, chain_id: int = CHAIN_ID, flags: Sequence[str] = ()
 ) -> Iterator[DevChain]:
     """Run anvil on loopback until the block ends; with a state file it goes on where it was."""
     need("anvil")
@@ -63,7 +63,7 @@ def running_anvil(
         words = Path(folder) / "anvil.log"
         with words.open("wb") as sink:
             process = subprocess.Popen(
-                devchain.command(anvil, port=port, chain_id=chain_id, state=place),
+                [*devchain.command(anvil, port=port, chain_id=chain_id, state=place), *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,

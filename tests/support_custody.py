@@ -9,6 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tweeling.adapters.memory_facts import MemoryFacts
 from tweeling.adapters.memory_ledger import MemoryLedger
 from tweeling.adapters.memory_log import MemoryLogStore
 from tweeling.domain.canonical import jcs
@@ -17,6 +18,7 @@ from tweeling.domain.partners import Partners
 from tweeling.ports.custody_api import DetachedSignature
 from tweeling.ports.logstore import LogStore
 from tweeling.services.custody import Custody
+from tweeling.services.gate import Gate
 from tweeling.verify.trust import TrustedContract, TrustedLog
 
 ORIGIN = "tweeling.example/log"
@@ -83,16 +85,20 @@ def partners(*names: str) -> Partners:
 class Bench:
     """A log with its clock and ledger at hand; what is random in it is the same in every run."""
 
-    def __init__(self, store: LogStore | None = None, *, seed: int = 7, key: str = "log") -> None:
+    def __init__(
+        self, store: LogStore | None = None, *, seed: int = 7, key: str = "log", gate: Gate | None = None
+    ) -> None:
         self.store = store or MemoryLogStore()
         self.clock = HandClock()
         self.ledger = MemoryLedger(LOG_ID)
+        self.facts = MemoryFacts()
         self.custody = Custody(
             self.store,
             signer(key),
             clock=self.clock,
             random=Random(seed).randbytes,
             partners=partners("T1", "T2"),
+            gate=gate,
         )
 
     def capture(self, *events: dict[str, Any]) -> None:

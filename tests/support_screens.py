@@ -17,8 +17,8 @@ from tweeling.domain.forecast import Forecast, Score
 from tweeling.domain.now import EventNow, NodeNow, PartNow, ProofState, ThingNow
 from tweeling.domain.region import Hub, Material, Region, Zone
 from tweeling.domain.telemetry import Quality
-from tweeling.domain.vitals import Disk, Distribution, Gaps, Vitals
-from tweeling.errors import InvariantError, RejectedError, UnavailableError, WireError
+from tweeling.domain.vitals import Disk, Distribution, Gaps, LedgerSigns, Vitals
+from tweeling.errors import InvariantError, RejectedError, Trouble, UnavailableError, WireError
 from tweeling.ports.custody_api import Captured, DetachedSignature
 
 HOUR = 3_600_000
@@ -129,6 +129,7 @@ class SmallTwin:
             pending=2,
             anchor_age_s=4.5,
             anchors_left=None,
+            ledger=LedgerSigns(Trouble.FEE, 2, 3, 12, 1, 35 * 10**9, 30 * 10**9),
             disk=Disk(10_000, 2_000_000_000),
             disk_growth=1e6,
             disk_days=2000.0,

@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {CustodyLedger} from "../src/CustodyLedger.sol";
 import {ICustodyLedger} from "../src/interfaces/ICustodyLedger.sol";
 import {LogId} from "../src/types/LogId.sol";
-import {Base} from "./Base.sol";
+import {LedgerBase} from "./LedgerBase.sol";
 import {NaiveTree} from "./NaiveTree.sol";
 
-contract CustodyLedgerTest is Base {
-    uint256 private constant _MOST = 70;
-    bytes32 private constant _ORIGIN = "SHA-256 of an origin line";
-
-    CustodyLedger private _ledger;
-    LogId private _log;
-
-    function setUp() public {
-        _ledger = new CustodyLedger();
-        _log = _ledger.create(_ORIGIN);
-    }
-
+contract CustodyLedgerTest is LedgerBase {
     // ------------------------------------------------------------------ beginning a log
 
     function test_aNewLogIsTheEmptyTreeOfItsCreator() public view {
@@ -34,7 +22,7 @@ contract CustodyLedgerTest is Base {
     }
 
     function test_aLogBeginsOnce() public {
-        vm.expectRevert(abi.encodeWithSelector(ICustodyLedger.CustodyLedgerLogExists.selector, _log));
+        _expect(ICustodyLedger.CustodyLedgerLogExists.selector);
         _ledger.create(_ORIGIN);
     }
 
@@ -49,6 +37,7 @@ contract CustodyLedgerTest is Base {
     }
 
     function testFuzz_aLogThatNobodyBeganHasNoHead(LogId log) public {
+        if (_isOurs(log)) return;
         bytes memory unknown = abi.encodeWithSelector(ICustodyLedger.CustodyLedgerUnknownLog.selector, log);
         vm.expectRevert(unknown);
         _ledger.head(log);
@@ -118,9 +107,7 @@ contract CustodyLedgerTest is Base {
 
     function testFuzz_onlyTheOperatorExtends(address other) public {
         if (other == address(this)) return;
-        vm.expectRevert(
-            abi.encodeWithSelector(ICustodyLedger.CustodyLedgerNotOperator.selector, _log, address(this), other)
-        );
+        _expectNotOperator(other);
         vm.prank(other);
         _ledger.anchor(_log, 1, "root", new bytes32[](0));
     }
@@ -153,22 +140,12 @@ contract CustodyLedgerTest is Base {
 
     function testFuzz_aMissingNodeIsRefused(bytes32 seed, uint256 m, uint256 n, uint256 where) public {
         (uint64 size, bytes32 root, bytes32[] memory proof) = _growth(seed, m, n);
-        where = bound(where, 0, proof.length - 1);
-        bytes32[] memory shorter = new bytes32[](proof.length - 1);
-        for (uint256 i = 0; i < shorter.length; ++i) {
-            shorter[i] = proof[i < where ? i : i + 1];
-        }
-        _refuse(_size(), size, root, shorter);
+        _refuse(_size(), size, root, _without(proof, bound(where, 0, proof.length - 1)));
     }
 
     function testFuzz_aNodeTooManyIsRefused(bytes32 seed, uint256 m, uint256 n, uint256 where, bytes32 node) public {
         (uint64 size, bytes32 root, bytes32[] memory proof) = _growth(seed, m, n);
-        where = bound(where, 0, proof.length);
-        bytes32[] memory longer = new bytes32[](proof.length + 1);
-        for (uint256 i = 0; i < longer.length; ++i) {
-            longer[i] = i < where ? proof[i] : i == where ? node : proof[i - 1];
-        }
-        _refuse(_size(), size, root, longer);
+        _refuse(_size(), size, root, _with(proof, bound(where, 0, proof.length), node));
     }
 
     function testFuzz_nodesInAnotherOrderAreRefused(bytes32 seed, uint256 m, uint256 n, uint256 a, uint256 b) public {
@@ -203,19 +180,6 @@ contract CustodyLedgerTest is Base {
 
     // ------------------------------------------------------------------ helpers
 
-    function _leaves(bytes32 seed) private pure returns (bytes32[] memory leaves) {
-        leaves = new bytes32[](_MOST);
-        for (uint256 i = 0; i < _MOST; ++i) {
-            leaves[i] = sha256(abi.encode(seed, i));
-        }
-    }
-
-    /// @dev Starts a fresh ledger and log at a size.
-    function _begin(bytes32[] memory leaves, uint256 size) private {
-        setUp();
-        if (size > 0) _ledger.anchor(_log, uint64(size), NaiveTree.root(leaves, 0, size), new bytes32[](0));
-    }
-
     /// @dev Starts a log at some size, and returns a next checkpoint with a proof that would be taken.
     function _growth(bytes32 seed, uint256 m, uint256 n)
         private
@@ -233,13 +197,6 @@ contract CustodyLedgerTest is Base {
         vm.expectRevert(abi.encodeWithSelector(ICustodyLedger.CustodyLedgerInconsistent.selector, _log, anchored, size));
         _ledger.anchor(_log, size, root, proof);
         _assertHead(anchored, before);
-    }
-
-    function _assertHead(uint256 size, bytes32 root) private view {
-        (uint64 atSize, bytes32 atRoot, address operator) = _ledger.head(_log);
-        assertEq(atSize, size);
-        assertEq(atRoot, root);
-        assertEq(operator, address(this));
     }
 
     function _size() private view returns (uint64 size) {

@@ -12,6 +12,20 @@ library NaiveTree {
         return sha256(abi.encodePacked(uint8(1), root(leaves, start, middle), root(leaves, middle, stop)));
     }
 
+    /// @dev Section 2.1.3.1: PATH(index, leaves[start:stop]).
+    function inclusion(bytes32[] memory leaves, uint256 index, uint256 start, uint256 stop)
+        internal
+        pure
+        returns (bytes32[] memory)
+    {
+        if (stop - start == 1) return new bytes32[](0);
+        uint256 middle = start + split(stop - start);
+        if (index < middle) {
+            return _appended(inclusion(leaves, index, start, middle), root(leaves, middle, stop));
+        }
+        return _appended(inclusion(leaves, index, middle, stop), root(leaves, start, middle));
+    }
+
     /// @dev Section 2.1.4.1: PROOF(m, leaves[0:n]).
     function consistency(bytes32[] memory leaves, uint256 m, uint256 n) internal pure returns (bytes32[] memory) {
         return m == 0 ? new bytes32[](0) : _subproof(leaves, m, 0, n, true);

@@ -166,6 +166,7 @@ def test_anchors_are_found_by_what_they_cover_and_can_be_forgotten(store: LogSto
     assert store.anchor(covering=20) is None
     store.save_anchor(_anchor(8, block=99))
     assert store.anchor(covering=3) == _anchor(8, block=99)
+    assert store.anchors() == [_anchor(3), _anchor(8, block=99), _anchor(20)]
     store.drop_anchors(above=3)
     assert store.anchor() == _anchor(3)
     store.drop_anchors(above=0)

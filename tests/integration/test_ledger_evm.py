@@ -77,7 +77,7 @@ def test_an_account_affords_at_least_as_many_anchors_as_are_told(ledger: EvmLedg
     used = int(chain.ask("eth_getTransactionReceipt", f"0x{anchor.transaction.hex()}")["gasUsed"], 16)
     balance = int(chain.ask("eth_getBalance", ledger._wallet.address, "latest"), 16)
     price = int(chain.ask("eth_gasPrice"), 16)
-    told = ledger.affords()
+    told = ledger.account().left
     assert told is not None
     assert 100 < told <= balance // (price * used)
 

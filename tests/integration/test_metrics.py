@@ -66,6 +66,9 @@ def test_every_sign_is_there_in_base_units(scraped: Scraped) -> None:
     assert (found["tweeling_gap_seqs"], found["tweeling_gap_age_seconds"]) == (3, 90)
     assert found["tweeling_ledger_anchor_age_seconds"] == 4.5
     assert "tweeling_ledger_anchors_left" not in found  # nobody knows
+    assert (found["tweeling_ledger_trouble{kind=fee}"], found["tweeling_ledger_trouble{kind=down}"]) == (1, 0)
+    assert (found["tweeling_ledger_gas_price_wei"], found["tweeling_ledger_gas_price_cap_wei"]) == (35e9, 30e9)
+    assert (found["tweeling_ledger_unconfirmed_anchors"], found["tweeling_ledger_reorganisations_total"]) == (2, 1)
     assert found["tweeling_data_free_bytes"] == 2e9
     assert found["process_resident_memory_bytes"] > 1e6
     buckets = [found[f"tweeling_commit_seconds_bucket{{le={bound}}}"] for bound in ("0.01", "0.1", "+Inf")]

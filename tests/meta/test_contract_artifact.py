@@ -3,9 +3,12 @@ from __future__ import annotations
 import importlib.util
 import json
 from types import ModuleType
+from typing import Any
 
 import pytest
 from support_servers import ROOT, need
+
+CONTRACTS = ("CustodyLedger", "PartnerRegistry")
 
 
 @pytest.fixture(scope="module")
@@ -18,18 +21,30 @@ def build() -> ModuleType:
     return module
 
 
-def test_the_artefact_was_made_from_these_sources(build: ModuleType) -> None:
-    shipped = json.loads(build.ARTIFACT.read_text())
-    assert shipped["source_sha256"] == build.source_sha256(), "sources have changed: make contracts"
+@pytest.fixture(params=CONTRACTS)
+def shipped(request: pytest.FixtureRequest, build: ModuleType) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(build.place(request.param).read_text())
+    return value
+
+
+def test_every_contract_that_is_built_is_looked_at_here(build: ModuleType) -> None:
+    assert build.CONTRACTS == CONTRACTS
+
+
+def test_an_artefact_was_made_from_these_sources(build: ModuleType, shipped: dict[str, Any]) -> None:
+    told = shipped["source_sha256"]
+    assert told
+    assert told == build.source_sha256(told), "sources have changed: make contracts"
 
 
 def test_compiling_again_gives_the_same_bytes(build: ModuleType) -> None:
     need("solcjs")
-    assert build.ARTIFACT.read_text() == build.render(build.artifact()), "the artefact is not ours: make contracts"
+    again = {name: build.render(value) for name, value in build.artifacts().items()}
+    kept = {name: build.place(name).read_text() for name in build.CONTRACTS}
+    assert kept == again, "an artefact is not ours: make contracts"
 
 
-def test_the_code_holds_nothing_that_differs_between_deployments(build: ModuleType) -> None:
-    shipped = json.loads(build.ARTIFACT.read_text())
+def test_the_code_holds_nothing_that_differs_between_deployments(shipped: dict[str, Any]) -> None:
     assert shipped["bytecode"].endswith(shipped["runtime"].removeprefix("0x"))
     assert all(part["type"] != "constructor" for part in shipped["abi"])
     assert shipped["settings"]["metadata"] == {"appendCBOR": False, "bytecodeHash": "none"}

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tweeling import config
-from tweeling.errors import ConfigError
+from tweeling.errors import ConfigError, Trouble
 
 
 def _write(folder: Path, text: str) -> Path:
@@ -79,6 +79,23 @@ def test_settings_of_stores_in_the_manual_are_settings(tmp_path: Path) -> None:
     shown = [block for block in re.findall(r"```toml\n(.*?)```", manual, re.DOTALL) if block.startswith("[store]")]
     kinds = [config.load(_write(tmp_path, block)).store.kind for block in shown]
     assert {"victoriametrics", "influxdb"} <= set(kinds)
+
+
+def test_settings_of_the_ledger_in_the_manual_are_settings(tmp_path: Path) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    shown = [block for block in re.findall(r"```toml\n(.*?)```", manual, re.DOTALL) if block.startswith("[ledger]")]
+    (ledger,) = (config.load(_write(tmp_path, block)).ledger for block in shown)
+    assert (ledger.confirmations, ledger.max_fee_gwei) == (64, 20)
+    for name in re.findall(
+        r"^\| ((?:`\w+`(?:, )?)+) \|", manual.split("## The ledger\n")[1].split("| kind |")[0], re.MULTILINE
+    ):
+        assert {part.strip("`") for part in name.split(", ")} <= type(ledger).model_fields.keys()
+
+
+def test_every_trouble_of_a_ledger_is_in_the_manual() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    table = manual.split("| kind | means | what to do |\n")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Trouble)
 
 
 _SHOWN = 'cert_file = "c.pem"\nkey_file = "k.pem"\n'

@@ -32,7 +32,7 @@ def test_a_log_takes_nothing_in_before_its_ledger_was_looked_at() -> None:
     with pytest.raises(UnavailableError, match="takes nothing in: it is being compared with its ledger"):
         _capture(bench, 9)
     assert not bench.custody.health().ok
-    Anchoring(bench.store, bench.ledger, clock=bench.clock, batching=EACH, gate=gate).step()
+    Anchoring(bench.store, bench.ledger, bench.facts, clock=bench.clock, batching=EACH, gate=gate).step()
     _capture(bench, 9)
     assert bench.custody.health().ok
 
@@ -56,11 +56,27 @@ def test_a_ledger_that_is_down_blocks_no_log_but_a_restored_one() -> None:
         assert proofs == ["proven"]
 
 
+def test_a_ledger_that_says_nothing_blocks_a_log_for_a_moment_only_and_a_restored_one_until_it_speaks() -> None:
+    for restored in (False, True):
+        now = [100.0]
+        gate = Gate(restored=restored, patience_s=2, monotonic=lambda: now[0])  # noqa: B023  # read in this turn
+        bench = _bench(gate)
+        now[0] = 101.9
+        with pytest.raises(UnavailableError, match="being compared"):
+            _capture(bench, 9)
+        now[0] = 102.0
+        if restored:
+            with pytest.raises(UnavailableError):
+                _capture(bench, 9)
+        else:
+            _capture(bench, 9)
+
+
 def test_a_log_that_is_behind_its_ledger_is_neither_grown_nor_signed() -> None:
     gate = Gate()
     bench = _bench(gate)
     bench.ledger.anchor(5, b"\x13" * 32, [])
-    anchoring = Anchoring(bench.store, bench.ledger, clock=bench.clock, batching=EACH, gate=gate)
+    anchoring = Anchoring(bench.store, bench.ledger, bench.facts, clock=bench.clock, batching=EACH, gate=gate)
     anchoring.run(threading.Event())  # ends by itself: this is for people to judge
     with pytest.raises(UnavailableError, match=r"the chain holds size 5, this log has 3.* restore a newer backup"):
         _capture(bench, 9)
@@ -85,9 +101,9 @@ def test_a_node_that_is_behind_does_not_open_a_restored_log() -> None:
     for restored in (False, True):
         gate = Gate(restored=restored)
         bench = _bench(gate)
-        Anchoring(bench.store, bench.ledger, clock=bench.clock, batching=EACH).step()
+        Anchoring(bench.store, bench.ledger, bench.facts, clock=bench.clock, batching=EACH).step()
         bench.ledger.restart()
-        step = Anchoring(bench.store, bench.ledger, clock=bench.clock, batching=EACH, gate=gate).step
+        step = Anchoring(bench.store, bench.ledger, bench.facts, clock=bench.clock, batching=EACH, gate=gate).step
         if restored:
             with pytest.raises(UnavailableError, match="holds size 0, behind what this log has seen anchored, 3"):
                 step()

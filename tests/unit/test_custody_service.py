@@ -190,7 +190,7 @@ def test_many_threads_capture_into_one_gapless_log() -> None:
 
 def test_an_event_becomes_anchored_and_says_in_which_block() -> None:
     bench = Bench()
-    anchoring = Anchoring(bench.store, bench.ledger, clock=bench.clock, batching=Batching(max_entries=1))
+    anchoring = Anchoring(bench.store, bench.ledger, bench.facts, clock=bench.clock, batching=Batching(max_entries=1))
     bench.capture(shipping(1))
     bench.integrate()
     anchoring.step()

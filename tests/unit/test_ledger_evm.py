@@ -26,6 +26,12 @@ def test_a_contracts_error_is_read_with_its_fields() -> None:
     assert str(error) == f"CustodyLedgerNotAppended(log=0x{LOG.hex()}, anchoredSize=9, offeredSize=4)"
 
 
+def test_an_error_of_the_registry_is_read_as_well() -> None:
+    fields = encode(["uint64", "uint64"], [9, 4])
+    error = refusal("0x" + (keccak(text="PartnerRegistryFutureBlock(uint64,uint64)")[:4] + fields).hex())
+    assert str(error) == "PartnerRegistryFutureBlock(atBlock=9, newest=4)"
+
+
 @pytest.mark.parametrize("data", ["0x", "0xdeadbeef", "0x" + keccak(text="CustodyLedgerUnknownLog(bytes32)")[:4].hex()])
 def test_a_revert_that_nobody_can_read_is_still_a_refusal(data: str) -> None:
     error = refusal(data)

@@ -38,7 +38,11 @@ class Bench:
         self.projector = Projector(self.journal, MemoryStore(), MemoryFacts())
         self.log = Log()
         self.anchoring = Anchoring(
-            self.log.store, MemoryLedger(bytes(32)), clock=self.log.clock, batching=Batching(max_entries=1)
+            self.log.store,
+            MemoryLedger(bytes(32)),
+            MemoryFacts(),
+            clock=self.log.clock,
+            batching=Batching(max_entries=1),
         )
         self.pulse = Pulse(
             journal=self.journal,

@@ -27,7 +27,7 @@ def _bench() -> Bench:
     bench = Bench()
     bench.capture(*(shipping(number) for number in range(1, 12)))
     bench.integrate()
-    Anchoring(bench.store, bench.ledger, clock=bench.clock, batching=Batching(max_entries=1)).step()
+    Anchoring(bench.store, bench.ledger, bench.facts, clock=bench.clock, batching=Batching(max_entries=1)).step()
     return bench
 
 

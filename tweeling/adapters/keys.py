@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import SecretStr
 
 from tweeling.adapters import secretfile
 from tweeling.domain.note import Signer
@@ -29,11 +30,12 @@ def create_log_key(key_file: Path, passphrase_file: Path) -> None:
     secretfile.create(key_file, pem, field=_KEY)
 
 
-def load_log_key(key_file: Path, passphrase_file: Path, *, origin: str) -> Signer:
-    """Open a log's key, or raise ConfigError naming the file."""
+def load_log_key(key_file: Path, passphrase_file: Path, passphrase: SecretStr | None = None, *, origin: str) -> Signer:
+    """Open a log's key, or raise ConfigError naming the file. passphrase: stands over its file."""
     pem = secretfile.read(key_file, field=_KEY)
+    given = passphrase.get_secret_value().encode() if passphrase else b""
     try:
-        key = serialization.load_pem_private_key(pem, secretfile.read(passphrase_file, field=_PASSPHRASE))
+        key = serialization.load_pem_private_key(pem, given or secretfile.read(passphrase_file, field=_PASSPHRASE))
     except (ValueError, TypeError) as exc:
         raise ConfigError("cannot be opened with its passphrase", source=str(key_file)) from exc
     if not isinstance(key, Ed25519PrivateKey):

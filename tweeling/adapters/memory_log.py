@@ -110,6 +110,11 @@ class MemoryLogStore:
                 return self._anchors.get(max(self._anchors, default=0))
             return self._anchors.get(min((size for size in self._anchors if size > covering), default=0))
 
+    def anchors(self) -> Sequence[Anchor]:
+        """Every anchor, by size."""
+        with self._lock:
+            return [self._anchors[size] for size in sorted(self._anchors)]
+
 
 def _sequenced(index: int, new: NewEntry) -> Sequenced:
     return Sequenced(index, new.entry, new.event_id, new.captured_ms)

@@ -16,8 +16,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from tweeling.api.access import Scraper
-from tweeling.domain.vitals import Distribution, Vitals
-from tweeling.errors import UnavailableError
+from tweeling.domain.vitals import Distribution, LedgerSigns, Vitals
+from tweeling.errors import Trouble, UnavailableError
 from tweeling.ports.view import TwinView
 
 _TOTALS = (
@@ -107,8 +107,27 @@ def _signs(vitals: Vitals) -> Iterator[Metric]:
     ):
         if value is not None:
             yield _gauge(name, text, value)
+    if vitals.ledger is not None:
+        yield from _ledger(vitals.ledger)
     yield _histogram("commit_seconds", "Duration of a commit of the journal.", vitals.commit_s)
     yield _histogram("commit_messages", "Messages in a commit of the journal.", vitals.commit_messages)
+
+
+def _ledger(signs: LedgerSigns) -> Iterator[Metric]:
+    trouble = GaugeMetricFamily("tweeling_ledger_trouble", "What keeps anchoring from going on.", labels=["kind"])
+    for kind in Trouble:
+        trouble.add_metric([kind], kind is signs.trouble)
+    yield trouble
+    yield CounterMetricFamily(
+        "tweeling_ledger_reorganisations", "Times that the chain took anchors back.", value=signs.reorganisations
+    )
+    for name, text, value in (
+        ("ledger_unconfirmed_anchors", "Anchors that too few blocks confirm.", signs.unconfirmed),
+        ("ledger_gas_price_wei", "What a unit of gas costs.", signs.price_wei),
+        ("ledger_gas_price_cap_wei", "What a unit of gas may cost at most.", signs.most_wei),
+    ):
+        if value is not None:
+            yield _gauge(name, text, value)
 
 
 def _build() -> Metric:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tweeling.domain.forecast import Forecast
 from tweeling.domain.now import ProofState
 from tweeling.domain.telemetry import FILLING_LEVEL, Direction
+from tweeling.errors import Trouble
 from tweeling.ports.journal import Quarantined
 from tweeling.services.corrections import Weighed
 
@@ -55,6 +56,18 @@ class Disk(Answer):
     free: int
 
 
+class LedgerSigns(Answer):
+    """How anchoring goes; see `tweeling.domain.vitals`."""
+
+    trouble: Trouble | None = Field(description="what keeps it from going on")
+    unconfirmed: int = Field(description="anchors that too few blocks confirm")
+    confirmations: int | None = Field(description="of the newest of these")
+    wanted: int = Field(description="confirmations before an event is anchored")
+    reorganisations: int = Field(description="that took anchors back, since start")
+    price_wei: int | None = Field(description="of a unit of gas, when last asked")
+    most_wei: int | None = Field(description="the dearest that is paid; null for any price")
+
+
 class Vitals(Answer):
     """A hub's vital signs; see `tweeling.domain.vitals`. null: not known yet."""
 
@@ -70,6 +83,7 @@ class Vitals(Answer):
     pending: int = Field(description="custody events that the chain does not hold yet")
     anchor_age_s: float | None
     anchors_left: int | None
+    ledger: LedgerSigns | None = Field(description="null where no chain is configured")
     disk: Disk
     disk_growth: float | None = Field(description="bytes a day")
     disk_days: float | None = Field(description="until the disk is full; null also where the data does not grow")

@@ -14,6 +14,7 @@ from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.bootstrap.certificates import certificate_health
+from tweeling.bootstrap.ledger import check_same_log, first_head, ledger_of
 from tweeling.bootstrap.quarantine import quarantine_of
 from tweeling.bootstrap.readings import clock_of, skew_ms, stores, telemetry
 from tweeling.bootstrap.restore import RESTORED
@@ -68,7 +69,12 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
         gate = Gate.open() if ledger is None else _gate(settings)
         custody = Custody(
             log_store,
-            load_log_key(settings.custody.key_file, settings.custody.passphrase_file, origin=settings.custody.origin),
+            load_log_key(
+                settings.custody.key_file,
+                settings.custody.passphrase_file,
+                settings.custody.passphrase,
+                origin=settings.custody.origin,
+            ),
             clock=real,
             random=secrets.token_bytes,
             partners=_partners(settings),
@@ -76,8 +82,18 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
         )
         anchor = None
         if ledger is not None:
-            batching = anchoring.Batching(max_age_ms=round(settings.ledger.max_age_s * 1000))
-            anchor = anchoring.Anchoring(log_store, ledger, clock=real, batching=batching, gate=gate)
+            anchor = anchoring.Anchoring(
+                log_store,
+                ledger,
+                facts,
+                clock=real,
+                batching=anchoring.Batching(
+                    max_entries=settings.ledger.max_entries, max_age_ms=round(settings.ledger.max_age_s * 1000)
+                ),
+                confirmations=settings.ledger.confirmations,
+                first=first_head(settings.ledger),
+                gate=gate,
+            )
         _publish_trust(settings, custody, ledger)
         claims = Claims(facts, custody)
         forecaster = Forecaster(
@@ -150,7 +166,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
         if anchor is not None:
             custody.listen(anchor.wake)
             custody.listen(twin.touch)
-            threads.start("anchoring", anchor.run, anchor.wake)
+            threads.start("anchoring", anchor.run, anchor.end)
         road.line.start()
         closing.callback(road.line.close)
         corrections = Corrections(
@@ -184,16 +200,8 @@ def _ledger(settings: Settings, closing: ExitStack) -> Ledger | None:
     """Open the ledger, None where no contract is configured: then entries stay pending."""
     if settings.ledger.contract is None:
         return None
-    from tweeling.adapters.evm.keyfile import load_key
-    from tweeling.adapters.evm.ledger import EvmLedger
-
-    ledger = EvmLedger(
-        rpc=settings.ledger.rpc,
-        chain_id=settings.ledger.chain_id,
-        contract=settings.ledger.contract,
-        account=load_key(settings.ledger.key_file, settings.ledger.passphrase_file),
-        origin=settings.custody.origin,
-    )
+    ledger = ledger_of(settings)
+    check_same_log(settings, ledger.log_id)
     closing.callback(ledger.close)
     return ledger
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from eth_account.signers.local import LocalAccount
 
-from tweeling.adapters.evm import devchain, keyfile, ledger
+from tweeling.adapters.evm import deploy, devchain, keyfile, ledger
 from tweeling.cli import configs
 from tweeling.cli.installation import Installation
 from tweeling.cli.supervisor import Supervisor, listening
@@ -36,7 +36,7 @@ class Chain:
             owner.start("chain", command, ready=lambda: listening(self._port))
             account = self._account()
             devchain.fund(self.rpc, account.address, chain_id=CHAIN_ID)
-            self.contract = self._standing(account) or ledger.deploy(self.rpc, account, chain_id=CHAIN_ID)
+            self.contract = self._standing(account) or deploy(self.rpc, account, chain_id=CHAIN_ID)
         except UnavailableError as exc:
             return f"The development chain does not work: {exc}"
         self._known.write_text(self.contract + "\n")

@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from tweeling import __version__
 from tweeling.cli.bench import commands as bench
-from tweeling.cli.commands import admin, movement, points, quarantine, records, trust, upkeep
+from tweeling.cli.commands import admin, ledger, movement, points, quarantine, records, trust, upkeep
 from tweeling.cli.commands.options import DATA, TRUST, AsJson, DataFolder, TrustStore, out
 from tweeling.cli.logs import log_to_stderr
 from tweeling.cli.signals import stop_on_signals
@@ -26,6 +26,7 @@ app.command()(admin.init)
 app.command()(admin.password)
 app.add_typer(admin.node, name="node")
 app.add_typer(admin.certificate, name="certificate")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(trust.app, name="trust")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(movement.app, name="movement")

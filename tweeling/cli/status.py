@@ -66,10 +66,14 @@ def _signs(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _ledger(vitals: dict[str, Any], counts: dict[str, int]) -> str:
-    age, left = vitals["anchor_age_s"], vitals["anchors_left"]
-    anchored = "nothing anchored yet" if age is None else f"anchored to {_time(age)} ago"
-    pays = "" if left is None else f"; the account can pay {left:,} more"
-    return f"{vitals['pending']:,} of {counts['events_captured']:,} events pending; {anchored}{pays}"
+    age, signs = vitals["anchor_age_s"], vitals["ledger"]
+    told = [f"{vitals['pending']:,} of {counts['events_captured']:,} events pending"]
+    told += ["nothing anchored yet" if age is None else f"anchored to {_time(age)} ago"]
+    if signs and signs["unconfirmed"]:
+        told += [f"{signs['unconfirmed']:,} seen, {signs['confirmations']} of {signs['wanted']} confirmations"]
+    if (left := vitals["anchors_left"]) is not None:
+        told += [f"the account can pay {left:,} more"]
+    return "; ".join(told)
 
 
 def _disk(vitals: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -60,17 +61,27 @@ def list_trust(store: Path) -> Iterator[Text]:
 
 
 def _verify(file: Path, trusted: Sequence[TrustedLog], rpc: str | None) -> Verdict:
-    verdict = verify(_read(file), trusted)
+    receipt = _read(file)
     if rpc is None:
-        return verdict
+        return verify(receipt, trusted)
     from tweeling.adapters.evm.reader import AnchorReader
 
+    reader = AnchorReader(rpc)
+    with _asking("consistent"):
+        verdict = verify(receipt, trusted, reader.successors)
+    with _asking("valid"):
+        return check_anchor(verdict, reader)
+
+
+@contextmanager
+def _asking(so_far: str) -> Iterator[None]:
+    """A chain that cannot be asked decides nothing."""
     try:
-        return check_anchor(verdict, AnchorReader(rpc))
+        yield
+    except (VerificationError, UndecidedError):
+        raise
     except TweelingError as exc:
-        if isinstance(exc, VerificationError):
-            raise
-        raise UndecidedError(f"valid, but the chain could not be asked: {exc}") from exc
+        raise UndecidedError(f"{so_far}, but the chain could not be asked: {exc}") from exc
 
 
 def _read(file: Path) -> bytes:

@@ -74,7 +74,7 @@ def parse_json(data: bytes | str) -> Any:
 
     try:
         text = data if isinstance(data, str) else data.decode()  # here, for json.loads would guess at UTF-16 and -32
-        _check_nesting(text)
+        check_nesting(text)
         value = json.loads(
             text,
             parse_int=number(_int),
@@ -115,7 +115,8 @@ def parse_cbor(data: bytes, *, field: str) -> Any:
     return value
 
 
-def _check_nesting(text: str) -> None:
+def check_nesting(text: str) -> None:
+    """Raise InvariantError for JSON that is nested too deeply for anybody."""
     # Before the decoder: it recurses on the stack, and how far it may is for the whole process to say, not for us.
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return

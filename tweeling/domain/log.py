@@ -35,6 +35,17 @@ class Anchor(NamedTuple):
     transaction: bytes
 
 
+class Account(NamedTuple):
+    """What the account can pay. price: of a unit of gas now; most: the dearest we pay, None for any; both in wei.
+
+    left: how many more anchors its balance pays for at that price, None where they cost nothing.
+    """
+
+    price: int
+    most: int | None
+    left: int | None
+
+
 class Disclosure(NamedTuple):
     """One salted field (RFC 9901): its digest stands in the entry, the rest is shown to whom it concerns.
 

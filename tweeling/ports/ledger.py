@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tweeling.domain.log import Anchor, Head
+from tweeling.domain.log import Account, Anchor, Head
 
 
 class Ledger(Protocol):
-    """One log's head on one chain. Raises UnavailableError (ask again) or RejectedError (the contract said no)."""
+    """One log's head on one chain.
+
+    Raises UnavailableError (ask again), ConfigError (another chain or contract than was set) or RejectedError (the
+    contract said no).
+    """
 
     @property
     def chain_id(self) -> int:
@@ -23,7 +27,7 @@ class Ledger(Protocol):
 
     @property
     def log_id(self) -> bytes:
-        """keccak256(creator, origin hash), 32 bytes."""
+        """keccak256(creator, origin hash), 32 bytes; it stays the same under every later operator."""
         ...
 
     def head(self) -> Head:
@@ -34,10 +38,25 @@ class Ledger(Protocol):
         """Anchor a checkpoint with its consistency proof from the head; done already counts as done."""
         ...
 
-    def affords(self) -> int | None:
-        """How many more anchors can be paid for at the price of now; None where they cost nothing."""
+    def account(self) -> Account:
+        """What anchors cost now, and how many more can be paid for."""
         ...
 
     def find(self, size: int) -> Anchor | None:
         """The anchor of exactly this size, read from the chain's events."""
+        ...
+
+    def since(self, anchor: Anchor | None) -> Sequence[Anchor]:
+        """Every anchor that came after this one (all, after None), oldest first, read from the chain's events."""
+        ...
+
+    def depth(self, anchor: Anchor) -> int:
+        """How many blocks confirm an anchor, its own counted; 0 where the chain no longer has that block.
+
+        Raises LedgerError (`behind`) while the node has not come as far.
+        """
+        ...
+
+    def interrupt(self) -> None:
+        """Let nobody wait for the chain from here on: whoever does gets UnavailableError."""
         ...

@@ -93,3 +93,7 @@ class LogStore(Protocol):
     def anchor(self, *, covering: int | None = None) -> Anchor | None:
         """The newest anchor, or the oldest whose size is greater than index `covering`."""
         ...
+
+    def anchors(self) -> Sequence[Anchor]:
+        """Every anchor, by size."""
+        ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from tweeling.errors import UnavailableError
@@ -23,13 +24,23 @@ _REMEDY = (
 class Gate:
     """Closed until the log was compared with its ledger's head. Safe from any thread.
 
-    restored: the log comes from a backup, so silence of the ledger keeps it closed; else a ledger that is down never
-    blocks capture. on_proven: called once, when the log holds what the ledger holds.
+    restored: the log comes from a backup, so silence of the ledger keeps it closed; else a ledger that is down, or
+    silent for longer than patience_s, never blocks capture. on_proven: called once, when the log holds what the
+    ledger holds.
     """
 
-    def __init__(self, *, restored: bool = False, on_proven: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        *,
+        restored: bool = False,
+        on_proven: Callable[[], object] = lambda: None,
+        patience_s: float = 2.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._restored = restored
         self._on_proven = on_proven
+        self._monotonic = monotonic
+        self._until = monotonic() + patience_s
         self._lock = threading.Lock()
         self._why = "it is being compared with its ledger"
         self._proven = False
@@ -43,11 +54,13 @@ class Gate:
 
     def check(self) -> None:
         """Raise UnavailableError while the log may not grow."""
-        if why := self._why:
+        if why := self.why():
             raise UnavailableError(f"the custody log takes nothing in: {why}")
 
     def why(self) -> str:
         """Why the log may not grow, empty where it may."""
+        if self._why and not (self._proven or self._restored) and self._monotonic() >= self._until:
+            self.unanswered("no answer yet")
         return self._why
 
     @property

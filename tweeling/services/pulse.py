@@ -103,6 +103,7 @@ class Pulse:
             pending=pending,
             anchor_age_s=None if anchored_ms is None else max(self._real.now_ms() - anchored_ms, 0) / 1000,
             anchors_left=None if self._anchoring is None else self._anchoring.left,
+            ledger=None if self._anchoring is None else self._anchoring.signs(),
             disk=disk,
             disk_growth=growth,
             disk_days=days,

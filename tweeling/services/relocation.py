@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 
 from tweeling.domain.backup import moved
+from tweeling.services.editing import edit
 
 _SQLITE = "sqlite:///"
 
@@ -31,14 +31,8 @@ def relocate(text: str, *, before: str, now: str, names: Collection[str]) -> str
 
 
 def rename_log(text: str, origin: str) -> str:
-    """Give the custody log of some settings another name; all else stays, comments too."""
-    custody = tomllib.loads(text).get("custody")
-    line = f"origin = {json.dumps(origin)}"
-    if custody is None:
-        return f"{text.rstrip()}\n\n[custody]\n{line}\n"
-    if "origin" in custody:
-        return re.sub(r"(?m)^\s*origin\s*=.*$", lambda _: line, text, count=1)
-    return re.sub(r"(?m)^\s*\[custody\].*$", lambda header: f"{header[0]}\n{line}", text, count=1)
+    """Give the custody log of some settings another name; what belongs to the old one's ledger goes with it."""
+    return edit(edit(text, "custody", {"origin": origin}), "ledger", {"log_id": None, "continues": None})
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -6,7 +6,8 @@
     (4) COSE receipt and checkpoint name the same log and key
     (5) that log is trusted (if not: UndecidedError, for all of this a forger can do too)
     (6) its key has signed the COSE receipt, the checkpoint and the receipt
-    (7) the anchor, where there is one, is on the chain and contract pinned for the log
+    (7) the anchor, where there is one, is on the chain and contract pinned for the log, or on one in which the log went
+        on after that was retired, where a chain can be asked
     (8) what is shown agrees with itself: the event with its hash, the partner's signature, the lots with their keys
 
 What the anchor says of block and transaction is the log's word until `check_anchor` has asked the chain.
@@ -17,7 +18,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,10 +29,13 @@ from tweeling.domain.canonical import compose, jcs, parse_json
 from tweeling.domain.log import Anchor, Disclosure
 from tweeling.domain.receipt import AnchorPlace
 from tweeling.errors import InvariantError, UndecidedError, VerificationError
-from tweeling.verify.trust import TrustedLog, find
+from tweeling.verify.trust import TrustedContract, TrustedLog, find
 
 AnchorReader = Callable[[TrustedLog, int], Anchor | None]
 """Reads from a chain the anchor of a log at exactly this size."""
+
+Successors = Callable[[TrustedLog], Iterable[TrustedContract]]
+"""Reads from a chain in which contracts a log went on after the pinned one, each of which continues the one before."""
 
 _NAME = re.compile(r"[\w.:/@-]+")
 
@@ -89,8 +94,11 @@ class Verdict:
         return f"{text}; anchored {place}" if self.checked else f"{text}; by the log's word anchored {place}"
 
 
-def verify(data: bytes, trusted: Sequence[TrustedLog]) -> Verdict:
-    """Verify a receipt. Raises VerificationError (it is false) or UndecidedError (its log is not trusted)."""
+def verify(data: bytes, trusted: Sequence[TrustedLog], successors: Successors | None = None) -> Verdict:
+    """Verify a receipt. Raises VerificationError (it is false) or UndecidedError (its log is not trusted).
+
+    successors: without it, no other contract than the pinned one is taken.
+    """
     # (1)
     receipt = format_.read(data)
     opened = entry.read(receipt.entry)
@@ -113,7 +121,7 @@ def verify(data: bytes, trusted: Sequence[TrustedLog]) -> Verdict:
     signature.verify(signature.ED25519, log.public, receipt.signature, receipt.signed_bytes(), field="signature")
     # (7)
     if receipt.anchor is not None:
-        _check_pinned(receipt.anchor, log)
+        log = _placed(receipt.anchor, log, successors)
     # (8)
     fields = {item.name: _value(item) for item in receipt.disclosures}
     members = {item.name: item.value for item in disclosure.members(receipt.disclosures)}
@@ -186,6 +194,23 @@ def _check_same_log(inclusion: cose.Inclusion, signed_note: note.Note, head: not
         raise VerificationError(f"{inclusion.origin!r}, and the checkpoint's is {head.origin!r}", field="cose.origin")
     if not any(line[:2] == (head.origin, inclusion.key_id) for line in signed_note.signatures):
         raise VerificationError("not signed by the key of the COSE receipt", field="checkpoint.signature")
+
+
+def _placed(place: AnchorPlace, log: TrustedLog, successors: Successors | None) -> TrustedLog:
+    """The log at the contract that a receipt names: the one pinned for it, or one in which it went on."""
+    try:
+        _check_pinned(place, log)
+    except VerificationError as exc:
+        if successors is None:
+            hint = "; if the log was retired there, --rpc follows it"
+            raise VerificationError(f"{exc.message}{hint}", field=exc.field) from None
+        for contract in successors(log):
+            moved = log.model_copy(update={"anchor": contract})
+            with suppress(VerificationError):
+                _check_pinned(place, moved)
+                return moved
+        raise
+    return log
 
 
 def _check_pinned(place: AnchorPlace, log: TrustedLog) -> None:

@@ -9,6 +9,7 @@ import py_ecc  # noqa: E402, F401  for what it does to the limit, once and now
 
 sys.setrecursionlimit(_limit)
 
-from tweeling.adapters.evm.ledger import EvmLedger, deploy  # noqa: E402  after the limit is mended
+from tweeling.adapters.evm.deploying import deploy  # noqa: E402  after the limit is mended
+from tweeling.adapters.evm.ledger import EvmLedger  # noqa: E402
 
 __all__ = ["EvmLedger", "deploy"]

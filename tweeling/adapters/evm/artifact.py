@@ -1,4 +1,4 @@
-"""The compiled contract that ships with the package, and its refusals in words."""
+"""The compiled contracts that ship with the package, and their refusals in words."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
-from tweeling.errors import RejectedError
+from tweeling.errors import RejectedError, Trouble
+
+LEDGER: Final = "CustodyLedger"
+REGISTRY: Final = "PartnerRegistry"
 
 
 class Artifact(NamedTuple):
-    """What solc made of contracts/src/CustodyLedger.sol."""
+    """What solc made of a contract in contracts/src."""
 
     abi: list[dict[str, Any]]
     bytecode: bytes
@@ -24,18 +27,26 @@ class Artifact(NamedTuple):
 
 
 class ContractRefusedError(RejectedError):
-    """The contract's own error: its name and its fields, bytes as 0x text."""
+    """A contract's own error: its name and its fields, bytes as 0x text."""
 
     def __init__(self, name: str, fields: Mapping[str, object]) -> None:
         super().__init__(f"{name}({', '.join(f'{key}={value}' for key, value in fields.items())})")
         self.name = name
         self.fields = dict(fields)
 
+    @property
+    def trouble(self) -> Trouble:
+        """What it means for a log, in a word."""
+        return _TROUBLES.get(self.name, Trouble.REFUSED)
+
+
+_TROUBLES: Final = {"CustodyLedgerNotOperator": Trouble.OPERATOR, "CustodyLedgerRetired": Trouble.RETIRED}
+
 
 @cache
-def artifact() -> Artifact:
-    """Read the artefact."""
-    text = resources.files(__package__).joinpath("artifacts", "CustodyLedger.json").read_text()
+def artifact(contract: str = LEDGER) -> Artifact:
+    """Read a contract's artefact."""
+    text = resources.files(__package__).joinpath("artifacts", f"{contract}.json").read_text()
     value = json.loads(text)
     return Artifact(value["abi"], _bytes(value["bytecode"]), _bytes(value["runtime"]))
 
@@ -56,7 +67,9 @@ def refusal(data: str) -> RejectedError:
 
 @cache
 def _errors() -> dict[bytes, dict[str, Any]]:
-    return {_selector(part): part for part in artifact().abi if part["type"] == "error"}
+    # Each error's name begins with its contract's, so no two are alike.
+    abis = (artifact(LEDGER).abi, artifact(REGISTRY).abi)
+    return {_selector(part): part for abi in abis for part in abi if part["type"] == "error"}
 
 
 def _selector(error: dict[str, Any]) -> bytes:

@@ -16,14 +16,16 @@ from web3 import Web3
 from web3.types import TxReceipt
 
 from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
-from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.chain import LAGS, Chain
+from tweeling.adapters.evm.events import ANCHORED, EventSearch
 from tweeling.adapters.evm.wallet import Call, Wallet
-from tweeling.domain.log import Anchor, Head
-from tweeling.errors import ConfigError, InvariantError, UnavailableError
+from tweeling.domain.log import Account, Anchor, Head
+from tweeling.errors import ConfigError, InvariantError, LedgerError, Trouble, UnavailableError
 
 log = logging.getLogger(__name__)
 
-_ANCHOR_GAS: Final = 75_000  # more than any we have measured, see docs/contracts.md
+ANCHOR_GAS: Final = 75_000
+"""More than any anchor we have measured; see docs/contracts.md."""
 _EMPTY: Final = Head(0, hashlib.sha256(b"").digest())  # RFC 9162: the tree without entries
 
 
@@ -32,29 +34,14 @@ def log_id(creator: str, origin: str) -> bytes:
     return keccak(encode(["address", "bytes32"], [creator, hashlib.sha256(origin.encode()).digest()]))
 
 
-def deploy(rpc: str, account: LocalAccount, *, chain_id: int, timeout_s: float = 10, receipt_s: float = 60) -> str:
-    """Put the contract on a chain and return its address, checksummed."""
-    with Chain(rpc, chain_id=chain_id, timeout_s=timeout_s) as chain, chain.answers():
-        chain.check()
-        shipped = artifact()
-        created = chain.web3.eth.contract(abi=shipped.abi, bytecode=shipped.bytecode)
-        receipt = Wallet(chain, account, receipt_s=receipt_s).send(created.constructor())
-        address = receipt["contractAddress"]
-        if receipt["status"] != 1 or address is None:
-            raise UnavailableError(
-                f"the contract was not created by transaction {receipt['transactionHash'].to_0x_hex()}"
-            )
-        check_code(chain, address)
-    log.info("ledger.deployed", extra={"chain": chain_id, "contract": address})
-    return str(address)
-
-
 class EvmLedger:
     """One log's head, anchored by `account`, which begins the log at the first anchor.
 
     Speaks to nobody before the first question; then, and after every silence, makes sure that the node serves the
-    chain and that the code at the address is ours, or raises ConfigError. Safe from any thread.
-    first_block: where the search for events begins; the block of the contract's creation spares a public node work.
+    chain and that the code at the address is ours, or raises ConfigError; that it is still the same chain, with every
+    question for the head. Safe from any thread. known_log: the id of a log that another account began; else it is
+    that of `account`. first_block: where the search for events ends; the block of the contract's creation spares a
+    public node work. most_wei: what a unit of gas may cost at most.
     """
 
     def __init__(
@@ -65,18 +52,22 @@ class EvmLedger:
         contract: str,
         account: LocalAccount,
         origin: str,
+        known_log: bytes | None = None,
         timeout_s: float = 10,
         receipt_s: float = 60,
         first_block: int = 0,
+        most_wei: int | None = None,
     ) -> None:
         if not Web3.is_address(contract):
             raise ConfigError("no address", field="ledger.contract", remedy="It should be 0x and 40 hex digits")
         self._chain = Chain(rpc, chain_id=chain_id, timeout_s=timeout_s)
-        self._wallet = Wallet(self._chain, account, receipt_s=receipt_s)
+        self._wallet = Wallet(self._chain, account, receipt_s=receipt_s, most_wei=most_wei)
         self._address: ChecksumAddress = Web3.to_checksum_address(contract)
         self._contract = self._chain.web3.eth.contract(address=self._address, abi=artifact().abi)
+        self._events = EventSearch(self._chain, self._address)
         self._origin = origin
-        self._log_id = log_id(account.address, origin)
+        self._own_id = log_id(account.address, origin)
+        self._log_id = known_log or self._own_id
         self._first_block = first_block
         self._checked = False
 
@@ -116,22 +107,42 @@ class EvmLedger:
             raise
         return self._anchor(size, root, receipt)
 
-    def affords(self) -> int | None:
-        """How many more anchors the account can pay at the price of now; None where gas is free."""
+    def account(self) -> Account:
+        """What anchors cost now, and how many more can be paid for."""
         with self._answers():
-            price = self._chain.web3.eth.gas_price
-            balance = self._chain.web3.eth.get_balance(self._wallet.address)
-        return balance // (price * _ANCHOR_GAS) if price else None
+            price = self._wallet.price().now
+            balance = self._wallet.balance()
+        return Account(price, self._wallet.most, balance // (price * ANCHOR_GAS) if price else None)
 
     def find(self, size: int) -> Anchor | None:
         """The anchor of exactly this size, read from the chain's events."""
-        anchored = self._contract.events.CheckpointAnchored
         with self._answers():
-            events = anchored.get_logs(
-                argument_filters={"log": self._log_id, "size": size}, from_block=self._first_block, to_block="latest"
-            )
-        # Sizes only grow, so there is one at most.
-        return self._anchor(size, bytes(events[0]["args"]["root"]), events[0]) if events else None
+            event = next(self._search(size.to_bytes(32), first=self._first_block), None)
+        return self._event(event) if event is not None else None  # sizes only grow, so there is one at most
+
+    def since(self, anchor: Anchor | None) -> Sequence[Anchor]:
+        """Every anchor that came after this one (all, after None), oldest first, read from the chain's events."""
+        with self._answers():
+            found = [self._event(each) for each in self._search(first=anchor.block if anchor else self._first_block)]
+        return [each for each in reversed(found) if anchor is None or each.size > anchor.size]
+
+    def depth(self, anchor: Anchor) -> int:
+        """How many blocks confirm an anchor, its own counted; 0 where the chain no longer has that block."""
+        with self._answers():
+            height = self._chain.height()
+            if height < anchor.block:
+                raise LedgerError(
+                    f"{self._chain.name} is at block {height}, behind block {anchor.block}, where it has shown us an "
+                    "anchor",
+                    trouble=Trouble.BEHIND,
+                    remedy=LAGS,
+                )
+            held = self._chain.block(anchor.block).hash
+        return height - anchor.block + 1 if held == anchor.block_hash else 0
+
+    def interrupt(self) -> None:
+        """Let nobody wait for the chain from here on."""
+        self._wallet.interrupt()
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -139,15 +150,21 @@ class EvmLedger:
 
     def _read_head(self) -> Head | None:
         try:
-            with self._answers():
+            with self._answers(anew=True):
                 size, root, _ = self._contract.functions.head(self._log_id).call()
+                return Head(int(size), bytes(root))
         except ContractRefusedError as exc:
             if exc.name != "CustodyLedgerUnknownLog":
                 raise
             return None
-        return Head(int(size), bytes(root))
 
     def _begin(self) -> None:
+        if self._log_id != self._own_id:
+            raise ConfigError(
+                f"the contract knows no log 0x{self._log_id.hex()}",
+                field="ledger.log_id",
+                remedy="Mend it; without it the log is the one that this key began",
+            )
         try:
             self._send(self._contract.functions.create(hashlib.sha256(self._origin.encode()).digest()))
         except ContractRefusedError as exc:
@@ -160,7 +177,9 @@ class EvmLedger:
             return None
         found = self.find(size)
         if found is None and head == (size, root):
-            raise UnavailableError(f"size {size} is anchored, but the node does not show its event yet")
+            raise LedgerError(
+                f"size {size} is anchored, but the node does not show its event yet", trouble=Trouble.BEHIND
+            )
         return found if found is not None and found.root == root else None
 
     def _send(self, call: Call) -> TxReceipt:
@@ -172,6 +191,12 @@ class EvmLedger:
                     f"transaction {receipt['transactionHash'].to_0x_hex()} reverted, but would not now"
                 )
             return receipt
+
+    def _search(self, size: bytes | None = None, *, first: int) -> Iterator[Any]:
+        return self._events.newest_first([ANCHORED, self._log_id, size], first=first)
+
+    def _event(self, event: Any) -> Anchor:
+        return self._anchor(int.from_bytes(event["topics"][2]), bytes(event["data"]), event)
 
     def _anchor(self, size: int, root: bytes, mined: Any) -> Anchor:
         return Anchor(
@@ -186,15 +211,16 @@ class EvmLedger:
         )
 
     @contextmanager
-    def _answers(self) -> Iterator[None]:
+    def _answers(self, *, anew: bool = False) -> Iterator[None]:
         try:
             with self._chain.answers():
-                if not self._checked:
+                if anew or not self._checked:
                     self._chain.check()
+                if not self._checked:
                     check_code(self._chain, self._address)
                     self._checked = True
                 yield
-        except UnavailableError:
+        except (UnavailableError, ConfigError):
             self._checked = False  # who answers next may be somebody else
             raise
 
@@ -210,7 +236,7 @@ def _check_shape(size: int, root: bytes, proof: Sequence[bytes]) -> None:
 
 def check_code(chain: Chain, address: ChecksumAddress) -> None:
     """Raise ConfigError unless the code at the address is that of the contract shipped here."""
-    code = bytes(chain.web3.eth.get_code(address))
+    code = chain.code(address)
     if code != artifact().runtime:
         found = "other code" if code else "no contract"
         raise ConfigError(

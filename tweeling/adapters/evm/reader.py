@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-from web3 import Web3
+from eth_utils.crypto import keccak
 
-from tweeling.adapters.evm.artifact import artifact
 from tweeling.adapters.evm.chain import Chain
-from tweeling.adapters.evm.ledger import check_code
-from tweeling.domain.log import Anchor
-from tweeling.errors import UndecidedError
-from tweeling.verify import TrustedLog
+from tweeling.adapters.evm.events import ANCHORED, EventSearch
+from tweeling.adapters.evm.operating import Contract
+from tweeling.domain.log import Anchor, Head
+from tweeling.errors import ConfigError, UndecidedError, VerificationError
+from tweeling.verify import TrustedContract, TrustedLog
 
 _TIMEOUT_S: Final = 10.0
+_MOST_MOVES: Final = 16
+_CREATED: Final = keccak(text="LogCreated(bytes32,address,bytes32)")
 
 
 class AnchorReader:
@@ -25,25 +28,81 @@ class AnchorReader:
 
     def __call__(self, log: TrustedLog, size: int) -> Anchor | None:
         """The anchor of exactly this size, None if the chain holds none; the code at the address must be ours."""
-        if log.anchor is None:
-            raise UndecidedError(f"no contract is pinned for {log.origin}")
-        address = Web3.to_checksum_address(log.anchor.contract)
-        log_id = bytes.fromhex(log.anchor.log_id.removeprefix("0x"))
-        with Chain(self._rpc, chain_id=log.anchor.chain_id, timeout_s=self._timeout_s) as chain, chain.answers():
-            chain.check()
-            check_code(chain, address)
-            anchored = chain.web3.eth.contract(address=address, abi=artifact().abi).events.CheckpointAnchored
-            events = anchored.get_logs(argument_filters={"log": log_id, "size": size}, from_block=0, to_block="latest")
-        if not events:
-            return None
-        event = events[0]
-        return Anchor(
-            size=size,
-            root=bytes(event["args"]["root"]),
-            chain_id=log.anchor.chain_id,
-            contract=address,
-            log_id=log_id,
-            block=int(event["blockNumber"]),
-            block_hash=bytes(event["blockHash"]),
-            transaction=bytes(event["transactionHash"]),
-        )
+        pinned = _pinned(log)
+        log_id = _bytes(pinned.log_id)
+        with self._chain(pinned) as chain, chain.answers():
+            contract = Contract(chain, pinned.contract)
+            contract.check()
+            search = EventSearch(chain, contract.address)
+            event = next(search.newest_first([ANCHORED, log_id, size.to_bytes(32)], first=0), None)
+            if event is None:
+                return None
+            return Anchor(
+                size=size,
+                root=bytes(event["data"]),
+                chain_id=pinned.chain_id,
+                contract=contract.address,
+                log_id=log_id,
+                block=int(event["blockNumber"]),
+                block_hash=bytes(event["blockHash"]),
+                transaction=bytes(event["transactionHash"]),
+            )
+
+    def successors(self, log: TrustedLog) -> Iterator[TrustedContract]:
+        """The contracts in which a retired log went on, one after another.
+
+        Raises VerificationError where one does not continue the log, UndecidedError where it is on another chain.
+        """
+        pinned = _pinned(log)
+        with self._chain(pinned) as chain:
+            for _ in range(_MOST_MOVES):
+                state = Contract(chain, pinned.contract).state(_bytes(pinned.log_id))
+                if state is None or (after := state.successor) is None:
+                    return
+                if after.chain_id != pinned.chain_id:
+                    raise UndecidedError(
+                        f"{log.origin} went on in contract {after.ledger} on chain {after.chain_id}: add its trust "
+                        "file for that one, and pass a node of that chain with --rpc"
+                    )
+                first = self._first(chain, Contract(chain, after.ledger), after.log_id)
+                if first is None:
+                    return
+                if first != state.head:
+                    raise VerificationError(
+                        f"the log was retired at size {state.head.size} and begins in contract {after.ledger} with "
+                        f"size {first.size}, or another root: it is not continued there",
+                        field="anchor.successor",
+                    )
+                pinned = TrustedContract(
+                    chain_id=after.chain_id, contract=after.ledger, log_id=f"0x{after.log_id.hex()}"
+                )
+                yield pinned
+
+    def _chain(self, pinned: TrustedContract) -> Chain:
+        return Chain(self._rpc, chain_id=pinned.chain_id, timeout_s=self._timeout_s)
+
+    def _first(self, chain: Chain, contract: Contract, log_id: bytes) -> Head | None:
+        """The first head that a contract held of a log, None where it held none."""
+        first = None
+        with chain.answers():
+            try:
+                contract.check()
+            except ConfigError as exc:
+                raise VerificationError(
+                    f"the log's successor is no ledger of ours: {exc}", field="anchor.successor"
+                ) from exc
+            for event in EventSearch(chain, contract.address).newest_first([[ANCHORED, _CREATED], log_id], first=0):
+                if bytes(event["topics"][0]) == _CREATED:
+                    break
+                first = Head(int.from_bytes(event["topics"][2]), bytes(event["data"]))
+        return first
+
+
+def _pinned(log: TrustedLog) -> TrustedContract:
+    if log.anchor is None:
+        raise UndecidedError(f"no contract is pinned for {log.origin}")
+    return log.anchor
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))

@@ -56,13 +56,8 @@ def open_records(url: str) -> Records:
     Raises ConfigError for a URL that cannot be or a server that does not let us in; UnavailableError while the database
     does not answer, or another process writes to it.
     """
-    try:
-        parsed = sa.make_url(url)
-        is_file = parsed.get_backend_name() == "sqlite"
-    except (sa_exc.ArgumentError, ValueError):
-        # Not even its cause may be told: the text may hold a password.
-        raise ConfigError("not a database URL", field="records", remedy=_REMEDY) from None
-    if is_file:
+    parsed = _parsed(url)
+    if parsed.get_backend_name() == "sqlite":
         engine = _sqlite(parsed)
         records = Records(engine, engine.execution_options(write=True))
     else:
@@ -73,6 +68,21 @@ def open_records(url: str) -> Records:
         records.close()
         raise
     return records
+
+
+def records_to_read(url: str) -> Records | None:
+    """Open a store to read beside the hub that writes to it; nothing is made or migrated. None where there is no file.
+
+    Raises as `open_records` does.
+    """
+    parsed = _parsed(url)
+    if parsed.get_backend_name() != "sqlite":
+        engine = postgres.reader(parsed)
+    elif parsed.database and Path(parsed.database).exists():
+        engine = _sqlite(parsed)
+    else:
+        return None
+    return Records(engine, engine)
 
 
 def migrations() -> list[tuple[int, str, str]]:
@@ -91,6 +101,16 @@ def statements(text: str, backend: str) -> list[str]:
     for pattern, word in _POSTGRES:
         parts = [pattern.sub(word, part) for part in parts]
     return parts
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+        parsed.get_backend_name()
+    except (sa_exc.ArgumentError, ValueError):
+        # Not even its cause may be told: the text may hold a password.
+        raise ConfigError("not a database URL", field="records", remedy=_REMEDY) from None
+    return parsed
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

@@ -163,18 +163,12 @@ class SqlLogStore:
             query = query.where(ANCHOR.c.size > covering).order_by(ANCHOR.c.size)
         with self._records.read() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return Anchor(
-            size=row.size,
-            root=bytes(row.root),
-            chain_id=row.chain_id,
-            contract=row.contract,
-            log_id=bytes(row.log_id),
-            block=row.block,
-            block_hash=bytes(row.block_hash),
-            transaction=bytes(row.transaction_hash),
-        )
+        return None if row is None else _anchor(row)
+
+    def anchors(self) -> Sequence[Anchor]:
+        """Every anchor, by size."""
+        with self._records.read() as connection:
+            return [_anchor(row) for row in connection.execute(sa.select(ANCHOR).order_by(ANCHOR.c.size))]
 
 
 def _nodes_query(connection: sa.Connection, keys: Sequence[tuple[int, int]]) -> tuple[sa.TextClause, dict[str, Any]]:
@@ -219,6 +213,19 @@ def _event_row(index: int, new: NewEntry) -> dict[str, Any]:
 
 def _lot_row(link: LotLink) -> dict[str, Any]:
     return {"lot": link.lot, "key": link.key, "idx": link.index, "leaf": link.leaf}
+
+
+def _anchor(row: Any) -> Anchor:
+    return Anchor(
+        size=row.size,
+        root=bytes(row.root),
+        chain_id=row.chain_id,
+        contract=row.contract,
+        log_id=bytes(row.log_id),
+        block=row.block,
+        block_hash=bytes(row.block_hash),
+        transaction=bytes(row.transaction_hash),
+    )
 
 
 def _sequenced(row: Any) -> Sequenced:

@@ -8,16 +8,27 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from tweeling.domain.hosts import is_loopback, on_loopback
+from tweeling.config.ledger import CustodySettings, LedgerSettings, node_address
+from tweeling.config.section import Section, safe
+from tweeling.domain.hosts import is_loopback
 from tweeling.errors import ConfigError
 from tweeling.wire import topics
 
-
-class Section(BaseModel, frozen=True, extra="forbid"):
-    """A table of the file; an unknown key is an error, not a silence."""
+__all__ = [
+    "BrokerSettings",
+    "CustodySettings",
+    "HttpSettings",
+    "LedgerSettings",
+    "Section",
+    "Settings",
+    "load",
+    "node_address",
+    "reachable",
+    "refuse_environment",
+]
 
 
 class LogSettings(Section):
@@ -118,50 +129,6 @@ class IngestSettings(Section):
         return shards
 
 
-def _safe(url: str) -> str:
-    """An address that is asked under TLS, or on this machine; else ValueError."""
-    if urlsplit(url).scheme != "https" and not on_loopback(url):
-        raise ValueError("should begin with https:// for a server on another machine")
-    return url
-
-
-class LedgerSettings(Section):
-    """The chain that holds the log's head. Without an address the log goes on and entries stay pending."""
-
-    rpc: str = Field(default="http://127.0.0.1:18545", description="a node of the chain")
-    chain_id: int = Field(default=31337, gt=0, description="which chain it must be")
-    contract: str | None = Field(
-        default=None,
-        pattern=r"^0x[0-9a-fA-F]{40}$",
-        description="address of the contract CustodyLedger on it",
-        examples=["0x5FbDB2315678afecb367f032d93F642f64180aa3"],
-    )
-    key_file: Path = Field(
-        default=Path("secrets/ledger-key.json"), description="the key that pays for anchors, an Ethereum key file"
-    )
-    passphrase_file: Path = Field(default=Path("secrets/ledger-passphrase"), description="what opens it")
-    max_age_s: float = Field(default=5, gt=0, description="anchor a checkpoint at the latest after this time")
-
-    @field_validator("rpc")
-    @classmethod
-    def _speaks_safely(cls, rpc: str) -> str:
-        """A node elsewhere is asked under TLS: whoever answers in its place would say what the log may hold."""
-        return _safe(rpc)
-
-
-class CustodySettings(Section):
-    """The custody log of this installation."""
-
-    origin: str = Field(
-        default="tweeling.local/demo",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{2,120}$",
-        description="the log's name, which no other log bears; it stands in every receipt and never changes",
-    )
-    key_file: Path = Field(default=Path("secrets/log-key.pem"), description="the key that signs checkpoints")
-    passphrase_file: Path = Field(default=Path("secrets/log-passphrase"), description="what opens it")
-    partners: Path = Field(default=Path("partners.json"), description="public keys of partners")
-
-
 class InfluxSettings(Section):
     """Where in an InfluxDB 2 points are, and with what right."""
 
@@ -211,7 +178,7 @@ class StoreSettings(Section):
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
             raise ValueError("should be http://host:port or https://host:port, without a name or password in it")
-        return _safe(url)
+        return safe(url)
 
     @model_validator(mode="after")
     def _in_order(self) -> StoreSettings:

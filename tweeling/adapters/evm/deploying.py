@@ -1,0 +1,76 @@
+"""Putting the contract on a chain."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+from eth_account.signers.local import LocalAccount
+
+from tweeling.adapters.evm.artifact import artifact
+from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.ledger import check_code
+from tweeling.adapters.evm.wallet import Wallet
+from tweeling.errors import UnavailableError
+
+log = logging.getLogger(__name__)
+
+
+class Deployed(NamedTuple):
+    """A contract that was just created. cost: in wei."""
+
+    address: str
+    block: int
+    gas: int
+    cost: int
+
+
+class Cost(NamedTuple):
+    """What creating it would take. price: of a unit of gas; balance: what the account holds; in wei."""
+
+    gas: int
+    price: int
+    balance: int
+
+    @property
+    def wei(self) -> int:
+        """All of it, at the price of now."""
+        return self.gas * self.price
+
+
+class Deployment:
+    """Creates the contract by one account, on one chain; knows beforehand what it costs."""
+
+    def __init__(self, chain: Chain, account: LocalAccount, *, receipt_s: float, most_wei: int | None = None) -> None:
+        self._chain = chain
+        self._wallet = Wallet(chain, account, receipt_s=receipt_s, most_wei=most_wei)
+        shipped = artifact()
+        self._creation = chain.web3.eth.contract(abi=shipped.abi, bytecode=shipped.bytecode).constructor()
+
+    def cost(self) -> Cost:
+        """Ask what it would cost; raises ConfigError where the node serves another chain."""
+        with self._chain.answers():
+            self._chain.check()
+            gas = self._creation.estimate_gas({"from": self._wallet.address})
+            return Cost(gas, self._wallet.price().now, self._wallet.balance())
+
+    def deploy(self) -> Deployed:
+        """Do it, and wait until it is mined."""
+        with self._chain.answers():
+            self._chain.check()
+            receipt = self._wallet.send(self._creation)
+            address = receipt["contractAddress"]
+            if receipt["status"] != 1 or address is None:
+                raise UnavailableError(
+                    f"the contract was not created by transaction {receipt['transactionHash'].to_0x_hex()}"
+                )
+            check_code(self._chain, address)
+        log.info("ledger.deployed", extra={"chain": self._chain.id, "contract": address})
+        price = receipt.get("effectiveGasPrice", 0)
+        return Deployed(address, receipt["blockNumber"], receipt["gasUsed"], receipt["gasUsed"] * price)
+
+
+def deploy(rpc: str, account: LocalAccount, *, chain_id: int, timeout_s: float = 10, receipt_s: float = 60) -> str:
+    """Put the contract on a chain and return its address, checksummed."""
+    with Chain(rpc, chain_id=chain_id, timeout_s=timeout_s) as chain:
+        return Deployment(chain, account, receipt_s=receipt_s).deploy().address

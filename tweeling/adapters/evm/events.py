@@ -1,0 +1,52 @@
+"""A contract's events of one log, searched in pieces that a public node answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from eth_utils.crypto import keccak
+from web3.exceptions import Web3RPCError
+from web3.types import LogReceipt
+
+from tweeling.adapters.evm.chain import Chain
+
+ANCHORED: Final = keccak(text="CheckpointAnchored(bytes32,uint64,bytes32)")
+"""The topic of an anchor; its log and size are the next two, and its data is the root."""
+
+_FIRST: Final = 10_000  # blocks that most public nodes search at once
+_WIDEST: Final = 1 << 24
+_FACTOR: Final = 4
+
+
+class EventSearch:
+    """Looks backwards from the newest block, for what is wanted is seldom old; learns how many blocks a node takes."""
+
+    def __init__(self, chain: Chain, address: str) -> None:
+        self._chain = chain
+        self._address = address
+        self._span = _FIRST
+        self._too_wide = _WIDEST + 1
+
+    def newest_first(self, topics: Sequence[Any], *, first: int, last: int | None = None) -> Iterator[LogReceipt]:
+        """Events with these topics in blocks `first` to `last` (the newest), the latest first."""
+        end = self._chain.height() if last is None else last
+        refused = self._too_wide
+        while end >= first:
+            start = max(first, end - self._span + 1)
+            try:
+                found = self._chain.web3.eth.get_logs(
+                    {"address": self._address, "topics": topics, "fromBlock": start, "toBlock": end}  # type: ignore[typeddict-item]  # checksummed
+                )
+            except Web3RPCError:
+                # Too many blocks, in each node's own words; whatever else it was is still so for fewer.
+                if start == end:
+                    raise
+                refused = min(refused, end - start + 1)
+                self._span = max(1, (end - start + 1) // _FACTOR)
+                continue
+            yield from reversed(found)
+            end = start - 1
+            self._too_wide = refused  # a narrower search was answered, so it was the width
+            if self._span * _FACTOR < refused:
+                self._span *= _FACTOR

@@ -1,0 +1,120 @@
+"""Who keeps a log on its contract, and where it goes on: hand it over, retire it, and see how it stands."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from eth_account.signers.local import LocalAccount
+from eth_typing import ChecksumAddress
+from web3 import Web3
+from web3.types import TxReceipt
+
+from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
+from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.ledger import check_code
+from tweeling.adapters.evm.wallet import Wallet
+from tweeling.domain.log import Head
+from tweeling.errors import ConfigError, UnavailableError
+
+_NOBODY: Final = "0x" + "00" * 20
+
+
+class Successor(NamedTuple):
+    """The log that continues a retired one. ledger: checksummed."""
+
+    chain_id: int
+    ledger: str
+    log_id: bytes
+
+
+class LogState(NamedTuple):
+    """A log as its contract holds it. proposed: who may take it over, None where nobody was proposed."""
+
+    head: Head
+    operator: str
+    proposed: str | None
+    successor: Successor | None
+
+
+class Contract:
+    """A CustodyLedger, to look at; raises ConfigError where the code is not ours. Belongs inside `Chain.answers`."""
+
+    def __init__(self, chain: Chain, address: str) -> None:
+        self.chain = chain
+        self.address: ChecksumAddress = Web3.to_checksum_address(address)
+        self.functions: Any = chain.web3.eth.contract(address=self.address, abi=artifact().abi).functions
+
+    def check(self) -> None:
+        """Make sure of chain and code."""
+        self.chain.check()
+        check_code(self.chain, self.address)
+
+    def state(self, log_id: bytes) -> LogState | None:
+        """How a log stands, None where nobody has begun it."""
+        with self.chain.answers():
+            self.check()
+            try:
+                with self.chain.answers():
+                    size, root, operator = self.functions.head(log_id).call()
+            except ContractRefusedError as exc:
+                if exc.name != "CustodyLedgerUnknownLog":
+                    raise
+                return None
+            proposed = self.functions.proposedOperator(log_id).call()
+            chain_id, ledger, log = self.functions.successorOf(log_id).call()
+        successor = None if ledger == _NOBODY else Successor(int(chain_id), str(ledger), bytes(log))
+        return LogState(
+            Head(int(size), bytes(root)), str(operator), None if proposed == _NOBODY else str(proposed), successor
+        )
+
+
+class Keeper:
+    """Changes who keeps a log, by an account's transactions. Each method does nothing where it is done already."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        log_id: bytes,
+        account: LocalAccount,
+        *,
+        receipt_s: float,
+        most_wei: int | None = None,
+    ) -> None:
+        self._contract = contract
+        self._log_id = log_id
+        self._wallet = Wallet(contract.chain, account, receipt_s=receipt_s, most_wei=most_wei)
+
+    def state(self) -> LogState:
+        """How the log stands; raises ConfigError where nobody has begun it."""
+        state = self._contract.state(self._log_id)
+        if state is None:
+            raise ConfigError(
+                f"the contract knows no log 0x{self._log_id.hex()}",
+                field="ledger.log_id",
+                remedy="A hub begins its log with the first anchor; `tweeling ledger status` shows what there is",
+            )
+        return state
+
+    def propose(self, address: str | None) -> None:
+        """Offer the log to another account; None withdraws the offer. Only its operator may."""
+        proposed = None if address is None else Web3.to_checksum_address(address)
+        if self.state().proposed != proposed:
+            self._send(self._contract.functions.proposeOperator(self._log_id, proposed or _NOBODY))
+
+    def accept(self) -> None:
+        """Take the log over. Only who was proposed may."""
+        if self.state().operator != self._wallet.address:
+            self._send(self._contract.functions.acceptOperator(self._log_id))
+
+    def retire(self, successor: Successor) -> Head:
+        """End the log here for ever, and give the head from which its successor goes on. Only its operator may."""
+        if self.state().successor != successor:
+            self._send(self._contract.functions.retire(self._log_id, successor))
+        return self.state().head
+
+    def _send(self, call: Any) -> TxReceipt:
+        with self._contract.chain.answers():
+            receipt = self._wallet.send(call)
+            if receipt["status"] != 1:
+                raise UnavailableError(f"transaction {receipt['transactionHash'].to_0x_hex()} reverted")
+            return receipt

@@ -1,0 +1,212 @@
+"""PartnerRegistry on an EVM chain, as the port PartnerDirectory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from eth_abi.abi import encode
+from eth_account.signers.local import LocalAccount
+from eth_typing import ChecksumAddress
+from eth_utils.crypto import keccak
+from web3 import Web3
+from web3.types import TxReceipt
+
+from tweeling.adapters.evm.artifact import REGISTRY, ContractRefusedError, artifact
+from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.wallet import Call, Wallet
+from tweeling.domain import partner_keys
+from tweeling.domain.partner_keys import ALGORITHMS, PartnerKey, Role
+from tweeling.errors import ConfigError, InvariantError, UnavailableError
+
+_NO_END: Final = (1 << 64) - 1
+_NAMES: Final = {number: name for name, number in ALGORITHMS.items()}
+
+
+def directory_id(registrar: str, name: str) -> bytes:
+    """The name on the contract of the directory that `registrar` begins under this name."""
+    return keccak(encode(["address", "bytes32"], [registrar, hashlib.sha256(name.encode()).digest()]))
+
+
+def deploy_registry(
+    rpc: str, account: LocalAccount, *, chain_id: int, timeout_s: float = 10, receipt_s: float = 60
+) -> str:
+    """Put the contract on a chain and return its address, checksummed."""
+    with Chain(rpc, chain_id=chain_id, timeout_s=timeout_s) as chain, chain.answers():
+        chain.check()
+        shipped = artifact(REGISTRY)
+        created = chain.web3.eth.contract(abi=shipped.abi, bytecode=shipped.bytecode)
+        receipt = Wallet(chain, account, receipt_s=receipt_s).send(created.constructor())
+        address = receipt["contractAddress"]
+        if receipt["status"] != 1 or address is None:
+            raise UnavailableError(
+                f"the registry was not created by transaction {receipt['transactionHash'].to_0x_hex()}"
+            )
+        _check_code(chain, address)
+    return str(address)
+
+
+class EvmPartnerDirectory:
+    """One directory, read by anybody, and changed by `account`, which is its registrar or a partner's controller.
+
+    Speaks to nobody before the first question; then, and after every silence, makes sure that the node serves the
+    chain and that the code at the address is ours, or raises ConfigError. Safe from any thread.
+    directory: its id, see `directory_id`. first_block: where the search for events begins.
+    """
+
+    def __init__(
+        self,
+        *,
+        rpc: str,
+        chain_id: int,
+        contract: str,
+        directory: bytes,
+        account: LocalAccount | None = None,
+        timeout_s: float = 10,
+        receipt_s: float = 60,
+        first_block: int = 0,
+    ) -> None:
+        if not Web3.is_address(contract):
+            raise ConfigError("no address", field="registry.contract", remedy="It should be 0x and 40 hex digits")
+        self._chain = Chain(rpc, chain_id=chain_id, timeout_s=timeout_s)
+        self._wallet = Wallet(self._chain, account, receipt_s=receipt_s) if account else None
+        self._address: ChecksumAddress = Web3.to_checksum_address(contract)
+        self._contract = self._chain.web3.eth.contract(address=self._address, abi=artifact(REGISTRY).abi)
+        self._directory = directory
+        self._first_block = first_block
+        self._checked = False
+
+    def is_valid(self, partner: bytes, key_id: bytes, role: Role, *, block: int) -> bool:
+        """Whether a key may sign for a partner in a role, as of a block that is there."""
+        if not role:
+            raise InvariantError("a key is asked for in a role", field="role")
+        _check_shape(partner=partner, key_id=key_id, block=block)
+        asked = self._contract.functions.isValid(self._directory, partner, key_id, int(role), block)
+        try:
+            with self._answers():
+                return bool(asked.call())
+        except ContractRefusedError as exc:
+            if exc.name != "PartnerRegistryFutureBlock":
+                raise
+            raise UnavailableError(f"block {block} is not there yet; the newest is {exc.fields['newest']}") from exc
+
+    def keys(self, partner: bytes) -> tuple[PartnerKey, ...]:
+        """Every key that the partner ever had, from the contract's events."""
+        _check_shape(partner=partner)
+        events = self._contract.events
+        wanted = {"directory": self._directory, "partner": partner}
+        with self._answers():
+            added = events.KeyAdded.get_logs(argument_filters=wanted, from_block=self._first_block, to_block="latest")
+            revoked = events.KeyRevoked.get_logs(
+                argument_filters=wanted, from_block=self._first_block, to_block="latest"
+            )
+        # Each revocation is nearer than the one before, so the least end is the newest.
+        ends: dict[bytes, int] = {}
+        for event in revoked:
+            name, end = bytes(event["args"]["keyId"]), int(event["args"]["until"])
+            ends[name] = min(end, ends.get(name, end))
+        found = [(bytes(event["args"]["keyId"]), _key(event["args"])) for event in added]
+        return tuple(key._replace(until=ends.get(name, key.until)) for name, key in found)
+
+    def begin(self, name: str) -> None:
+        """Begin the directory of this name, whose registrar the account becomes."""
+        self._send(self._contract.functions.begin(hashlib.sha256(name.encode()).digest()))
+
+    def admit(self, partner: bytes, controller: str) -> None:
+        """Let a partner in; for the registrar."""
+        _check_shape(partner=partner)
+        if not Web3.is_address(controller):
+            raise InvariantError("no address: 0x and 40 hex digits", field="controller")
+        account = Web3.to_checksum_address(controller)
+        self._send(self._contract.functions.admit(self._directory, partner, account))
+
+    def add_key(
+        self,
+        partner: bytes,
+        algorithm: str,
+        public_key: bytes,
+        roles: Role,
+        *,
+        first: int = 0,
+        until: int | None = None,
+    ) -> PartnerKey:
+        """Add a key; for the partner's controller and the registrar."""
+        partner_keys.key_id(algorithm, public_key)  # raises where it is none
+        if not roles:
+            raise InvariantError("a key has a role at least", field="roles")
+        end = _NO_END if until is None else until
+        _check_shape(partner=partner, first=first, until=end)
+        receipt = self._send(
+            self._contract.functions.addKey(
+                self._directory, partner, ALGORITHMS[algorithm], public_key, int(roles), first, end
+            )
+        )
+        return _key(self._contract.events.KeyAdded().process_receipt(receipt)[0]["args"])
+
+    def revoke_key(self, partner: bytes, key_id: bytes, *, first: int = 0) -> int:
+        """End a key; for the partner's controller and the registrar."""
+        _check_shape(partner=partner, key_id=key_id, first=first)
+        receipt = self._send(self._contract.functions.revokeKey(self._directory, partner, key_id, first))
+        return int(self._contract.events.KeyRevoked().process_receipt(receipt)[0]["args"]["until"])
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._chain.close()
+
+    def _send(self, call: Call) -> TxReceipt:
+        if self._wallet is None:
+            raise ConfigError("no key to sign with", field="registry.key_file", remedy="Only questions can be asked")
+        with self._answers():
+            receipt = self._wallet.send(call)
+            if receipt["status"] != 1:
+                call.estimate_gas({"from": self._wallet.address})  # raises the reason, if it still holds
+                raise UnavailableError(
+                    f"transaction {receipt['transactionHash'].to_0x_hex()} reverted, but would not now"
+                )
+            return receipt
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        try:
+            with self._chain.answers():
+                if not self._checked:
+                    self._chain.check()
+                    _check_code(self._chain, self._address)
+                    self._checked = True
+                yield
+        except UnavailableError:
+            self._checked = False  # who answers next may be somebody else
+            raise
+
+
+def _key(told: Any) -> PartnerKey:
+    end = int(told["until"])
+    return PartnerKey(
+        _NAMES[told["algorithm"]],
+        bytes(told["publicKey"]),
+        Role(told["roles"]),
+        int(told["from"]),
+        None if end == _NO_END else end,
+    )
+
+
+def _check_shape(**values: bytes | int) -> None:
+    for field, value in values.items():
+        if isinstance(value, bytes):
+            if len(value) != 32:
+                raise InvariantError("not 32 bytes", field=field)
+        elif not 0 <= value <= _NO_END:
+            raise InvariantError(f"no number of a block: {value}", field=field)
+
+
+def _check_code(chain: Chain, address: ChecksumAddress) -> None:
+    code = bytes(chain.web3.eth.get_code(address))
+    if code != artifact(REGISTRY).runtime:
+        found = "other code" if code else "no contract"
+        raise ConfigError(
+            f"{found} at {address} on chain {chain.id}",
+            field="registry.contract",
+            remedy="It should be the address of a PartnerRegistry that this version of Tweeling deployed",
+        )
