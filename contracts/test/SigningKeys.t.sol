@@ -193,9 +193,7 @@ contract SigningKeysTest is RegistryBase {
     }
 
     function _expectFutureBlock(uint64 atBlock) private {
-        vm.expectRevert(
-            abi.encodeWithSelector(IPartnerRegistry.PartnerRegistryFutureBlock.selector, atBlock, _NOW)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IPartnerRegistry.PartnerRegistryFutureBlock.selector, atBlock, _NOW));
     }
 
     function _refuse(uint8 algorithm, bytes memory publicKey) private {
