@@ -70,7 +70,7 @@ class SqlLogStore:
             sa.select(*_SEQUENCED, EVENT.c.body.label("event"), EVENT.c.submitter)
             .join(EVENT, EVENT.c.idx == ENTRY.c.idx)
             .where(EVENT.c.body.is_not(None))
-            .order_by(ENTRY.c.idx.desc())
+            .order_by(EVENT.c.idx.desc())  # of the entries' order SQLite would look at every one whose event is erased
             .limit(limit)
         )
         with self._records.read() as connection:
