@@ -21,6 +21,8 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 OPEN = frozenset({"/login", "/login/code", "/login/session", "/logout", "/health/live", "/health/ready"})
 """What may be asked by anyone, beside the login page's own files."""
 OPEN_FILES = "/login/files/"
+OPEN_LOG = "/log/"
+"""Where the custody log is read, which holds commitments only."""
 
 MACHINES = ("/api/", "/events", "/custody/", "/metrics")
 """Where a token is worth something."""
@@ -65,7 +67,7 @@ class Guard:
             _check_origin(connection)
         # (4) a person has a session
         principal = self._auth.sessions.find(connection.cookies.get(self._auth.cookie, ""))
-        if principal is None and path not in OPEN and not path.startswith(OPEN_FILES):
+        if principal is None and not _is_open(path):
             raise Problem(401, "log in first", headers={"WWW-Authenticate": "Bearer"})
         return principal
 
@@ -74,7 +76,7 @@ class Guard:
         principal = self._auth.tokens.find(token.strip()) if scheme.lower() == "bearer" else None
         if principal is None:
             raise Problem(401, "unknown token", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
-        if not path.startswith(MACHINES) and path not in OPEN:
+        if not path.startswith(MACHINES) and not _is_open(path):
             raise Problem(403, "a token opens no screens")
         return principal
 
@@ -104,7 +106,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = self._strangers if scope["path"] in OPEN else self._most
+        most = self._strangers if _is_open(scope["path"]) else self._most
         declared = HTTPConnection(scope).headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > most:
             await problems.response(_too_large(most))(scope, receive, send)
@@ -150,6 +152,10 @@ class Headers:
             await send(message)
 
         await self._app(scope, receive, sealed if scope["type"] == "http" else send)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith((OPEN_FILES, OPEN_LOG))
 
 
 def _check_host(connection: HTTPConnection, hosts: Collection[str]) -> None:
