@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import httpx
 import pytest
@@ -84,30 +82,17 @@ def test_what_the_log_grows_by_is_proven_from_its_tiles(hub: Living, log: Log) -
         answer = httpx.post(f"http://127.0.0.1:{hub.port}/events", content=event, headers=headers, trust_env=False)
         assert (answer.status_code, answer.json()["index"]) == (201, before.size + number - 1)
     after = log.wait_for(before.size + 3)
-    assert extends(before.size, before.root, after.size, after.root, _tree(log, after).consistency(before.size, after.size))
+    tiles = Tiles(log.fetch, after.size)
+    tree = Tree(tiles.span)
+    assert extends(before.size, before.root, after.size, after.root, tree.consistency(before.size, after.size))
     old = log.fetch(path_of(0, before.size // 256, before.size % 256))
     assert log.fetch(path_of(0, after.size // 256, after.size % 256))[: len(old)] == old
     bodies = entries(log.fetch, before.size - before.size % 256, after.size)
     for index in (0, 255, 256, 65_535, 65_536, before.size - 1, before.size, after.size - 1):
-        tiles = Tiles(log.fetch, after.size)
-        proof = _inclusion(tiles, index, 0, after.size)
-        held = tiles.span(index, index + 1)
+        held, proof = tiles.span(index, index + 1), tree.inclusion(index, after.size)
         merkle.verify_inclusion(index=index, size=after.size, leaf=held, proof=proof, root=after.root)
         if index >= after.size - len(bodies):
             assert held == leaf(bodies[index - after.size + len(bodies)])
-
-
-def _tree(log: Log, head: Head) -> Tree:
-    return Tree(Tiles(log.fetch, head.size).span)
-
-
-def _inclusion(tiles: Tiles, index: int, start: int, stop: int) -> list[bytes]:
-    if stop - start == 1:
-        return []
-    middle = start + (1 << ((stop - start - 1).bit_length() - 1))
-    if index < middle:
-        return [*_inclusion(tiles, index, start, middle), tiles.span(middle, stop)]
-    return [*_inclusion(tiles, index, middle, stop), tiles.span(start, middle)]
 
 
 def test_each_part_says_what_it_is_and_how_long_it_stays(log: Log) -> None:

@@ -16,17 +16,21 @@ from tweeling.domain.hosts import is_loopback
 from tweeling.services.publishing import PublishedLog
 
 _AT_ONCE = 2
-_A_SECOND, _BURST = 100, 2000
+_BURST, _A_SECOND = 2000, 100  # of one address: a log of ten million is read whole in a quarter of an hour
 _NEWEST = {"Cache-Control": "public, max-age=1"}  # one is signed at most once a second
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
-def router(log: PublishedLog | None) -> APIRouter:
-    """The routes under /log, open to all; where there is no log to show, strangers learn no more than that."""
+def router(log: PublishedLog | None, *, budget: Attempts | None = None) -> APIRouter:
+    """The routes under /log, open to all; where there is no log to show, strangers learn no more than that.
+
+    budget: of each address that is not this machine.
+    """
     routes = APIRouter(prefix=OPEN_LOG.rstrip("/"), tags=["log"])
     if log is not None:
-        _add(routes, log)
+        _add(routes, log, budget or Attempts(burst=_BURST, every_s=1 / _A_SECOND))
 
+    @routes.head("/{rest:path}", include_in_schema=False)
     @routes.get("/{rest:path}", include_in_schema=False)
     async def unknown(rest: str) -> None:
         raise Problem(404, "no such part of the log", rest[:200])
@@ -34,10 +38,9 @@ def router(log: PublishedLog | None) -> APIRouter:
     return routes
 
 
-def _add(routes: APIRouter, log: PublishedLog) -> None:
+def _add(routes: APIRouter, log: PublishedLog, budget: Attempts) -> None:
     # Whoever reads a whole log leaves to the hub's own people the threads and connections that they need.
     few = CapacityLimiter(_AT_ONCE)
-    budget = Attempts(burst=_BURST, every_s=1 / _A_SECOND)
 
     async def admitted(request: Request) -> None:
         address = request.client.host if request.client else ""
@@ -46,6 +49,7 @@ def _add(routes: APIRouter, log: PublishedLog) -> None:
 
     admission = [Depends(admitted)]
 
+    @routes.head("/checkpoint", dependencies=admission, include_in_schema=False)
     @routes.get("/checkpoint", dependencies=admission, response_class=Response)
     async def checkpoint() -> Response:
         """The log's newest checkpoint, a signed note; 404 before the first."""
@@ -54,6 +58,7 @@ def _add(routes: APIRouter, log: PublishedLog) -> None:
             raise Problem(404, "nothing is signed yet")
         return Response(note, media_type="text/plain; charset=utf-8", headers=_NEWEST)
 
+    @routes.head("/tile/{path:path}", dependencies=admission, include_in_schema=False)
     @routes.get("/tile/{path:path}", dependencies=admission, response_class=Response)
     async def part(path: str, request: Request) -> Response:
         """A tile of hashes (`0/x001/234`), or a bundle of entries (`entries/005.p/17`), under the newest checkpoint."""

@@ -165,17 +165,17 @@ def root_from_inclusion(*, index: int, size: int, leaf: bytes, proof: Sequence[b
 def verify_consistency(*, old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> None:
     """Verify RFC 9162 §2.1.4.2; raise VerificationError naming `old`, `proof`, `old_root` or `new_root`.
 
-    From size 0 nothing can be shown: every tree extends the empty one, and a proof of it would prove nothing.
+    From size 0 nothing can be shown, not even to itself: every tree extends the empty one.
     """
     if not 0 <= old <= new:
         raise VerificationError(f"a tree of {new} cannot extend one of {old}", field="old")
+    if old == 0:
+        raise VerificationError("consistency with the empty tree proves nothing", field="old")
     if old == new:
         _check_proof(proof, 0)
         if old_root != new_root:
             raise VerificationError("two roots for one size", field="new_root")
         return
-    if old == 0:
-        raise VerificationError("consistency with the empty tree proves nothing", field="old")
     _check_hash(old_root, "old_root")
     _check_hash(new_root, "new_root")
     level = (old & -old).bit_length() - 1
