@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -11,6 +14,7 @@ import pytest
 from support_custody import shipping
 from support_living import Living, living_hub
 from support_rfc9162 import Tree, extends, leaf
+from support_servers import ROOT
 from support_tlog import Head, Tiles, entries, hashes, leaves_of, opened, path_of, root_of, tile_above, widths
 
 from tweeling.cli.bench.manyentries import fill
@@ -40,7 +44,7 @@ class Log:
     """What anyone can ask, who has the log's address and its verifier key."""
 
     def __init__(self, client: httpx.Client, vkey: str) -> None:
-        self._client, self._vkey = client, vkey
+        self._client, self.vkey = client, vkey
 
     def get(self, path: str) -> httpx.Response:
         return self._client.get(path)
@@ -51,7 +55,7 @@ class Log:
         return answer.content
 
     def head(self) -> Head:
-        return opened(self.fetch("checkpoint"), self._vkey)
+        return opened(self.fetch("checkpoint"), self.vkey)
 
     def wait_for(self, size: int) -> Head:
         deadline = time.monotonic() + 60
@@ -93,6 +97,17 @@ def test_what_the_log_grows_by_is_proven_from_its_tiles(hub: Living, log: Log) -
         merkle.verify_inclusion(index=index, size=after.size, leaf=held, proof=proof, root=after.root)
         if index >= after.size - len(bodies):
             assert held == leaf(bodies[index - after.size + len(bodies)])
+
+
+def test_the_example_of_the_documentation_reads_the_newest_entries(hub: Living, log: Log) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "custody.md").read_text(), re.DOTALL)
+    example, count = re.subn(r'^LOG = ".*"$', f'LOG = "http://127.0.0.1:{hub.port}/log"', example, flags=re.MULTILINE)
+    example, more = re.subn(r'^VKEY = ".*"$', f'VKEY = "{log.vkey}"', example, flags=re.MULTILINE)
+    assert count == more == 1
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    size = log.head().size
+    assert done.stdout.endswith(f": {size} entries, the last {(size - 1) % 256 + 1} agree with their tile\n")
 
 
 def test_each_part_says_what_it_is_and_how_long_it_stays(log: Log) -> None:
