@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tweeling.config.ledger import CustodySettings, LedgerSettings, node_address
 from tweeling.config.section import Section, safe
-from tweeling.domain.hosts import is_loopback
+from tweeling.domain.hosts import in_url, is_loopback
 from tweeling.errors import ConfigError
 from tweeling.wire import topics
 
@@ -219,6 +219,12 @@ class HttpSettings(Section):
     tokens: Path = Field(default=Path("secrets/tokens.json"), description="hashes of machine tokens")
     tls: HttpTls | None = None
 
+    @property
+    def url(self) -> str:
+        """Where people find the hub."""
+        name = self.names[0] if self.names else reachable(self.host)
+        return f"{'https' if self.tls else 'http'}://{in_url(name)}:{self.port}"
+
 
 class ForecastSettings(Section):
     """How often forecasts are renewed, in the twin's time."""
@@ -249,6 +255,11 @@ class Settings(BaseSettings):
     custody: CustodySettings = CustodySettings()
     http: HttpSettings = HttpSettings()
     forecast: ForecastSettings = ForecastSettings()
+
+    @property
+    def log_url(self) -> str | None:
+        """Where anyone reads the custody log, the prefix of C2SP tlog-tiles; None where nobody may."""
+        return f"{self.http.url}/log" if self.custody.public else None
 
     @classmethod
     def settings_customise_sources(

@@ -103,3 +103,7 @@ class CustodySettings(Section):
         default=None, description="for the environment, TWEELING_CUSTODY__PASSPHRASE, in place of passphrase_file"
     )
     partners: Path = Field(default=Path("partners.json"), description="public keys of partners")
+    public: bool = Field(
+        default=True,
+        description="whoever reaches the server reads checkpoint, tiles and entries, commitments only, under /log/",
+    )
