@@ -35,6 +35,7 @@ MAX_BYTES = 65_535  # what a C2SP entry bundle can hold
 MAX_COMMITMENTS = 2_040
 
 _HASH = 32
+_quoted = json.JSONEncoder(ensure_ascii=False).encode  # as json.dumps, which would make an encoder for each
 _TYPE = re.compile(r"[a-z][a-z0-9-]{0,30}/[1-9][0-9]{0,3}")
 
 RandomBytes = Callable[[int], bytes]
@@ -60,7 +61,7 @@ class Entry:
 def digest(disclosure: Disclosure) -> bytes:
     """Hash a disclosure as RFC 9901 §4.2.3 does; the value is JCS text already."""
     salt = base64.urlsafe_b64encode(disclosure.salt).rstrip(b"=").decode()
-    text = f'["{salt}",{json.dumps(disclosure.name, ensure_ascii=False)},{disclosure.value}]'
+    text = f'["{salt}",{_quoted(disclosure.name)},{disclosure.value}]'
     return hashlib.sha256(base64.urlsafe_b64encode(text.encode()).rstrip(b"=")).digest()
 
 
