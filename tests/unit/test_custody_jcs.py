@@ -87,6 +87,7 @@ def test_every_character_is_written_as_rfc8785_writes_it() -> None:
         [math.inf],
         2**53,
         {1: 2},
+        {"a": 1, 2: 3},
         {"a": {2: 3}},
         b"bytes",
         object(),

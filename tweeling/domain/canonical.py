@@ -6,6 +6,7 @@ Two encodings of one value would be two leaves, two hashes or two signatures for
 from __future__ import annotations
 
 import json
+import json.encoder
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -25,9 +26,12 @@ _TAGS = frozenset({18})  # COSE_Sign1
 _CBOR_DEPTH = 16
 _CBOR_KEYS = 64
 _PLAIN = (int, bytes, str)
-_PLAIN_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+_WORDS = {True: "true", False: "false", None: "null"}
 # A string that does not end is one token too: tried again from each quote in it, it would cost its length squared.
 _BRACKETS = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+
+quoted = json.encoder.encode_basestring
+"""Writes a text as RFC 8785 does; half a surrogate pair comes through, for whoever encodes it to refuse."""
 
 # The way to a value, from within: written out only for one that is refused.
 _Path = tuple["_Path", str | int] | tuple[()]
@@ -40,12 +44,17 @@ class _Inexact:
         self.text = text
 
 
+class _UnusualError(Exception):
+    """Left to rfc8785, to write or to refuse."""
+
+
 def jcs(value: object) -> bytes:
     """Encode a JSON value by RFC 8785, or raise InvariantError for one it has no form for."""
     try:
-        if _is_plain(value):  # most are, and Python's own encoder is several times faster
-            return _PLAIN_JSON.encode(value).encode()
-        return rfc8785.dumps(value)  # type: ignore[arg-type]  # its type is narrower than what it judges at run time
+        try:
+            return _plain(value).encode()
+        except _UnusualError:
+            return rfc8785.dumps(value)  # type: ignore[arg-type]  # its type is narrower than what it judges at run time
     except (rfc8785.CanonicalizationError, UnicodeError) as exc:
         raise InvariantError(f"no canonical form: {exc}") from exc
     except RecursionError:
@@ -54,8 +63,7 @@ def jcs(value: object) -> bytes:
 
 def compose(members: Mapping[str, str]) -> bytes:
     """Encode an object whose values are JCS text already."""
-    ascii_only = all(map(str.isascii, members))
-    names = sorted(members, key=None if ascii_only else _utf16)  # RFC 8785 §3.2.3
+    names = sorted(members, key=None if all(map(str.isascii, members)) else _utf16)  # RFC 8785 §3.2.3
     return b"{" + b",".join([jcs(name) + b":" + members[name].encode() for name in names]) + b"}"
 
 
@@ -121,22 +129,28 @@ def parse_cbor(data: bytes, *, field: str) -> Any:
     return value
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether Python's own encoder certainly writes a value as RFC 8785 does; a test holds it to that.
+def _plain(value: Any) -> str:
+    """Write what nearly every event is made of, several times faster than rfc8785; a test holds both to the same bytes.
 
-    By exact type, for it has its own way with others. Names that are all ASCII sort alike by any rule; between these
-    bounds `repr` writes a fraction as ECMAScript does.
+    By exact type. Names that are all ASCII sort alike by any rule; between these bounds `repr` writes a fraction as
+    ECMAScript does. Raises _UnusualError for all else.
     """
     kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return True
+    if kind is str:
+        return quoted(value)
     if kind is dict:
-        return all(type(name) is str and name.isascii() and _is_plain(item) for name, item in value.items())
+        if not all(type(name) is str and name.isascii() for name in value):
+            raise _UnusualError
+        return f"{{{','.join([f'{quoted(name)}:{_plain(value[name])}' for name in sorted(value)])}}}"
     if kind is list:
-        return all(map(_is_plain, value))
-    if kind is float:
-        return 1e-4 <= abs(value) < 1e15 and not value.is_integer()
-    return kind is int and -_MAX_INT <= value <= _MAX_INT
+        return f"[{','.join([_plain(item) for item in value])}]"
+    if kind is bool or value is None:
+        return _WORDS[value]
+    if (kind is int and abs(value) <= _MAX_INT) or (
+        kind is float and 1e-4 <= abs(value) < 1e15 and not value.is_integer()
+    ):
+        return repr(value)
+    raise _UnusualError
 
 
 def _utf16(name: str) -> bytes:

@@ -202,7 +202,7 @@ def _event_row(index: int, new: NewEntry) -> dict[str, Any]:
         "idx": index,
         "jcs": new.jcs,
         "body": new.event,
-        "disclosures": cbor2.dumps([list(item) for item in new.disclosures]),
+        "disclosures": cbor2.dumps(new.disclosures),
         "submitter": new.submitter,
     }
 
