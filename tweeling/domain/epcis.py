@@ -21,6 +21,7 @@ from tweeling.domain.canonical import compose, jcs, parse_json
 from tweeling.errors import InvariantError
 
 MAX_BYTES = 4 << 20
+MAX_EVENT_BYTES = 1 << 20  # in canonical form: with what the log adds to it, a receipt can hold it
 MAX_EVENTS = 5_000
 MAX_QUANTITY = 1e12
 MAX_MASS_G = 10**15  # a thousand million tonnes; every sum of such stays an integer that stores and screens can hold

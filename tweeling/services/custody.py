@@ -94,6 +94,11 @@ class Custody:
 
     def _admit(self, item: Submission, token_id: str) -> Admitted:
         now = self._clock.now_ms()
+        if (size := len(item.event.canonical)) > epcis.MAX_EVENT_BYTES:
+            raise InvariantError(
+                f"{size} bytes in canonical form, at most {epcis.MAX_EVENT_BYTES}; split the event",
+                field=f"event {item.event.id}",
+            )
         if (given := item.signature) is None:
             return Admitted(item.event, Provenance(now, token_id))
         algorithm, key = self._partners.key(given.key_id, given.algorithm)
