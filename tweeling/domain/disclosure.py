@@ -23,8 +23,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tweeling.domain import entry
 from tweeling.domain.canonical import jcs
+from tweeling.domain.entry import SALT_SIZE
 from tweeling.domain.log import Disclosure
 from tweeling.errors import InvariantError
 
@@ -84,11 +84,11 @@ def disclose(
     for number, (lot, key, previous) in enumerate(lots, start=1):
         shown = {"id": lot, "key": b64(key_hash(key)), "previous": previous and b64(previous)}
         fields[f"{LOT}{number}"] = _text(shown)
-    salts = random(entry.SALT_SIZE * len(fields))
-    starts = range(0, len(salts), entry.SALT_SIZE)
+    salts = random(SALT_SIZE * len(fields))
+    starts = range(0, len(salts), SALT_SIZE)
     return tuple(
         [
-            Disclosure(salts[at : at + entry.SALT_SIZE], name, value)
+            Disclosure(salts[at : at + SALT_SIZE], name, value)
             for at, (name, value) in zip(starts, fields.items(), strict=True)
         ]
     )
@@ -129,7 +129,7 @@ def key_hash(key: bytes) -> bytes:
 
 def b64(raw: bytes) -> str:
     """Write bytes as base64url without padding."""
-    return entry.b64(raw).decode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def unb64(text: str) -> bytes:

@@ -193,8 +193,9 @@ class _Strict(BaseModel):
     @classmethod
     def _no_strangers(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            for name in value.keys() - _names(cls):
-                if not _URI.fullmatch(name) and not name.startswith("@"):
+            known = _names(cls)
+            for name in value:
+                if name not in known and not _URI.fullmatch(name) and not name.startswith("@"):
                     raise ValueError(f"unknown member {name[:60]!r}: an extension is named by URI or CURIE")
         return value
 

@@ -29,22 +29,22 @@ _ENTRIES = 1 << 20
 _WORST = (_ENTRIES - 1, _ENTRIES + 1)  # every level of the tree is hashed twice
 
 
-def check_installed() -> None:
-    """Raise ConfigError where there is no development chain."""
-    if devchain.find_anvil() is None:
+def anvil() -> Path:
+    """The development chain's program, or raise ConfigError where it is not installed."""
+    found = devchain.find_anvil()
+    if found is None:
         raise ConfigError(
             "the development chain (anvil) is not installed",
             field="--anchors",
             remedy="npm brings it: make chain; `--anchors 0` leaves the chain out",
         )
+    return found
 
 
 def measure(folder: Path, anchors: int) -> Iterator[Row]:
     """Gas of so many anchors for each size of batch, and how long each took from the call to its receipt."""
-    anvil = devchain.find_anvil()
-    assert anvil is not None, "check_installed has looked"  # noqa: S101
     port = free_port()
-    command = devchain.command(anvil, port=port, chain_id=_CHAIN_ID, state=folder / "chain.json")
+    command = devchain.command(anvil(), port=port, chain_id=_CHAIN_ID, state=folder / "chain.json")
     with Supervisor(folder / "log") as children:
         children.start("chain", command, ready=lambda: listening(port))
         chain = _Measured(f"http://127.0.0.1:{port}")
