@@ -244,13 +244,13 @@ RECORDS: Damage = {
         ["UPDATE node SET hash = zeroblob(32) WHERE level = 0 AND idx = 2"],
         ("custody tree", r"^subtree, level 0 index 2: .* / 0{64}"),
     ),
-    "a subtree": (
-        ["UPDATE node SET hash = zeroblob(32) WHERE level = 3"],
-        ("custody tree", r"^subtree, level 3 index 0: .* / 0{64}"),
+    "a subtree of a level that is not kept": (
+        ["INSERT INTO node VALUES (3, 0, zeroblob(32))"],
+        ("custody tree", r"^subtree, level 3 index 0: None / 0{64}"),
     ),
-    "a subtree is gone": (
-        ["DELETE FROM node WHERE level = 1 AND idx = 4"],
-        ("custody tree", r"^subtree, level 1 index 4: .* / None"),
+    "a leaf is gone": (
+        ["DELETE FROM node WHERE level = 0 AND idx = 4"],
+        ("custody tree", r"^subtree, level 0 index 4: .* / None"),
     ),
     "a subtree too many": (
         ["INSERT INTO node VALUES (7, 0, zeroblob(32))"],

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from tweeling.domain.hosts import is_loopback, on_loopback
+from tweeling.domain.hosts import in_url, is_loopback, on_loopback
 from tweeling.errors import ConfigError
 from tweeling.wire import topics
 
@@ -160,6 +160,10 @@ class CustodySettings(Section):
     key_file: Path = Field(default=Path("secrets/log-key.pem"), description="the key that signs checkpoints")
     passphrase_file: Path = Field(default=Path("secrets/log-passphrase"), description="what opens it")
     partners: Path = Field(default=Path("partners.json"), description="public keys of partners")
+    public: bool = Field(
+        default=True,
+        description="whoever reaches the server reads checkpoint, tiles and entries, commitments only, under /log/",
+    )
 
 
 class InfluxSettings(Section):
@@ -252,6 +256,12 @@ class HttpSettings(Section):
     tokens: Path = Field(default=Path("secrets/tokens.json"), description="hashes of machine tokens")
     tls: HttpTls | None = None
 
+    @property
+    def url(self) -> str:
+        """Where people find the hub."""
+        name = self.names[0] if self.names else reachable(self.host)
+        return f"{'https' if self.tls else 'http'}://{in_url(name)}:{self.port}"
+
 
 class ForecastSettings(Section):
     """How often forecasts are renewed, in the twin's time."""
@@ -282,6 +292,11 @@ class Settings(BaseSettings):
     custody: CustodySettings = CustodySettings()
     http: HttpSettings = HttpSettings()
     forecast: ForecastSettings = ForecastSettings()
+
+    @property
+    def log_url(self) -> str | None:
+        """Where anyone reads the custody log, the prefix of C2SP tlog-tiles; None where nobody may."""
+        return f"{self.http.url}/log" if self.custody.public else None
 
     @classmethod
     def settings_customise_sources(

@@ -134,6 +134,20 @@ def test_many_nodes_are_read_at_once(store: LogStore) -> None:
     assert list(store.nodes([(0, index) for index in range(600)])) == [_new(index).leaf for index in range(600)]
 
 
+def test_every_subtree_is_read_right_while_the_tree_grows(store: LogStore) -> None:
+    edge: merkle.Frontier = merkle.Frontier()
+    every: dict[merkle.NodeKey, bytes] = {}
+    for step in (3, 14, 1, 240, 41, 1300):
+        edge, new = merkle.grow(edge, [_new(index).leaf for index in range(edge.size, edge.size + step)])
+        every |= new
+        _fill(store, step)
+        keys = list(every)[::-1]
+        assert list(store.nodes(keys)) == [every[key] for key in keys]
+        for level in range(edge.size.bit_length()):
+            with pytest.raises(VerificationError, match=rf"\({level}, {edge.size >> level}\)"):
+                store.nodes([(level, edge.size >> level)])
+
+
 def test_a_lot_is_known_by_its_newest_entry(store: LogStore) -> None:
     first, second = _new(0, lots=("a", "b")), _new(1, lots=("a",))
     store.append([first, second], expected_size=0, nodes=merkle.grow(merkle.Frontier(), [first.leaf, second.leaf])[1])

@@ -45,7 +45,11 @@ def test_there_is_an_installation_of_every_earlier_schema() -> None:
 
 
 def test_a_migrated_installation_agrees_in_every_check(folder: Path) -> None:
-    assert migrate(folder) == ["journal: schema 1 becomes 2", "stores: told the journal's new name"]
+    assert migrate(folder) == [
+        "journal: schema 1 becomes 2",
+        "records: schema 1 becomes 2",
+        "stores: told the journal's new name",
+    ]
     code, checks = fsck(folder)
     assert (code, [found(check) for check in checks.values() if not check["ok"]]) == (0, [])
     assert "11 batches decoded again" in checks["journal batches"]["detail"]
@@ -90,7 +94,7 @@ def test_a_hub_does_not_start_on_what_is_not_migrated_and_says_what_to_do(folder
     journal_migration.migrate(folder / "journal.db")
     with pytest.raises(ConfigError, match=r"the stores do not know it yet\. Run `tweeling migrate` again"):
         SqliteJournal(folder / "journal.db")
-    assert migrate(folder) == ["stores: told the journal's new name"]
+    assert migrate(folder) == ["records: schema 1 becomes 2", "stores: told the journal's new name"]
     assert fsck(folder)[0] == 0
 
 
@@ -179,14 +183,14 @@ def test_the_command_says_what_it_would_do_and_asks_where_the_backup_goes(folder
         command = [sys.executable, "-m", "tweeling", "migrate", "--data", str(folder), *options]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    planned = "journal: schema 1 becomes 2\nstores: told the journal's new name\n"
+    planned = "journal: schema 1 becomes 2\nrecords: schema 1 becomes 2\nstores: told the journal's new name\n"
     assert run("--dry-run").stdout == planned
     asked = run()
     assert (asked.returncode, "Name a new file, or say --no-backup" in asked.stderr) == (2, True)
     assert run("--dry-run").stdout == planned
     done = run("--backup", str(tmp_path / "hub.tar.zst"))
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "journal: schema 1 becomes 2\nstores: told the journal's new name\n"
+    assert done.stdout == planned
     assert (tmp_path / "hub.tar.zst").exists()
     assert run().stdout == "nothing to migrate\n"
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support_rfc9162 import tree_of, uniform_tree
 
 from tweeling.domain import merkle
 from tweeling.errors import VerificationError
@@ -115,3 +117,64 @@ def test_no_proof_is_made_for_what_is_not_there() -> None:
     with pytest.raises(ValueError, match="cannot extend"):
         merkle.consistency_proof(6, 5, read)
     assert merkle.consistency_proof(0, 5, read) == merkle.consistency_proof(5, 5, read) == []
+
+
+def test_every_proof_of_every_small_tree_is_the_rfc_s() -> None:
+    leaves = _leaves(130)
+    oracle = tree_of(leaves)
+    _, nodes = _tree(130)
+    levels = merkle.Levels()
+    levels.add(nodes)
+    for size in range(1, 131):
+        root = oracle.root(size)
+        assert merkle.root(size, levels.read) == root
+        for other in range(size):
+            proof = oracle.inclusion(other, size)
+            assert merkle.inclusion_proof(other, size, levels.read) == proof
+            merkle.verify_inclusion(index=other, size=size, leaf=leaves[other], proof=proof, root=root)
+            if other:
+                proof = oracle.consistency(other, size)
+                assert merkle.consistency_proof(other, size, levels.read) == proof
+                merkle.verify_consistency(old=other, new=size, old_root=oracle.root(other), new_root=root, proof=proof)
+
+
+@given(st.integers(1, 2**63), st.data())
+def test_proofs_of_trees_of_any_size_verify_at_their_own_place_only(size: int, data: st.DataObject) -> None:
+    leaf = merkle.leaf_hash(b"one of many alike")
+    tree, index = uniform_tree(leaf), data.draw(st.integers(0, size - 1))
+    whole = {"size": size, "leaf": leaf, "proof": tree.inclusion(index, size), "root": tree.root(size)}
+    merkle.verify_inclusion(index=index, **whole)
+    for wrong in (-1, -index - 1, size, size + index, 2**64 + index, -(2**64) + index):
+        with pytest.raises(VerificationError, match="index"):
+            merkle.verify_inclusion(index=wrong, **whole)
+    old = data.draw(st.integers(1, size))
+    roots = {"old_root": tree.root(old), "new_root": tree.root(size)}
+    merkle.verify_consistency(old=old, new=size, proof=tree.consistency(old, size), **roots)
+    for sizes in ((0, size), (0, 0), (-1, size), (size + 1, size), (-2, -1)):
+        with pytest.raises(VerificationError, match="old"):
+            merkle.verify_consistency(old=sizes[0], new=sizes[1], proof=[], **roots)
+
+
+@given(SIZES, st.data())
+def test_whatever_is_no_hash_is_refused_by_its_name(size: int, data: st.DataObject) -> None:
+    index, length = data.draw(st.integers(0, size - 1)), data.draw(st.sampled_from([0, 1, 31, 33, 64]))
+    edge, nodes = _tree(size)
+    proof = merkle.inclusion_proof(index, size, merkle.reader(nodes))
+    given_: dict[str, Any] = {"leaf": _leaves(size)[index], "root": edge.root(), "proof": proof}
+    wrong = [given_ | {name: bytes(length)} for name in ("leaf", "root")]
+    wrong += [given_ | {"proof": [*proof[:at], bytes(length), *proof[at + 1 :]]} for at in range(len(proof))]
+    for each in wrong:
+        with pytest.raises(VerificationError, match=r"^(leaf|root|proof): "):
+            merkle.verify_inclusion(index=index, size=size, **each)
+
+
+def test_what_is_kept_in_memory_follows_what_was_kept_before() -> None:
+    levels = merkle.Levels()
+    edge, first = merkle.grow(merkle.Frontier(), _leaves(3))
+    levels.add(first)
+    with pytest.raises(ValueError, match="subtree 0 of level 0 does not follow 3 others"):
+        levels.add(first)
+    with pytest.raises(KeyError):
+        levels.read([(0, 2), (1, 1)])
+    levels.add(merkle.grow(edge, _leaves(5)[3:])[1])
+    assert merkle.root(5, levels.read) == _mth(_leaves(5))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Sequence
 
 import pytest
 from support_custody import LOT, ORIGIN, Bench, encode, partners, shipping, signed, signer
@@ -96,14 +97,17 @@ def test_checkpoints_come_at_most_once_a_second_and_each_extends_the_last() -> N
 
 def test_a_log_that_was_edited_is_not_signed() -> None:
     class Edited(MemoryLogStore):
-        def edit(self) -> None:
-            self._nodes[2, 0] = bytes(32)
+        edited = False
+
+        def nodes(self, keys: Sequence[tuple[int, int]]) -> Sequence[bytes]:
+            found = zip(keys, super().nodes(keys), strict=True)
+            return [bytes(32) if self.edited and key == (2, 0) else value for key, value in found]
 
     store = Edited()
     bench = Bench(store)
     bench.capture(*map(shipping, range(4)))
     bench.integrate()
-    store.edit()
+    store.edited = True
     reopened = Bench(store)
     reopened.capture(shipping(9))
     reopened.clock.ms += 5000

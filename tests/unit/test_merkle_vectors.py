@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,38 @@ def _vectors() -> list[Path]:
 
 def test_every_good_vector_is_accepted_and_every_bad_one_refused_by_name() -> None:
     vectors = _vectors()
-    assert len(vectors) >= 100
+    kinds = {path.relative_to(shared("data/vectors/merkle")).parts[0] for path in vectors}
+    assert kinds == {"consistency", "inclusion"}, "another family needs another judge"
+    verdicts: Counter[tuple[str, bool]] = Counter()
     for path in vectors:
         vector = json.loads(path.read_text())
+        verdicts["inclusion" if "leafIdx" in vector else "consistency", vector["wantErr"]] += 1
         if vector["wantErr"]:
             with pytest.raises(VerificationError) as refused:
                 _judge(vector)
             assert refused.value.field, path
         else:
             _judge(vector)
+    assert verdicts.total() >= 100
+    assert len(verdicts) == 4, "good and bad ones of both"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "old_root", "new_root", "proof", "field"),
+    [
+        (0, 0, b"don't care 1", b"don't care 1", [], "old"),
+        (0, 0, merkle.EMPTY_ROOT, merkle.EMPTY_ROOT, [], "old"),
+        (0, 1, merkle.EMPTY_ROOT, bytes(32), [], "old"),
+        (1, 1, bytes(32), bytes(32), [bytes(32)], "proof"),
+        (1, 1, bytes(32), b"another", [], "new_root"),
+        (1, 2, b"short", bytes(32), [bytes(32)], "old_root"),
+        (1, 2, bytes(32), b"short", [bytes(32)], "new_root"),
+        (2, 1, bytes(32), bytes(32), [], "old"),
+    ],
+)
+def test_cases_of_that_family_which_stand_not_among_ours_are_refused_too(
+    old: int, new: int, old_root: bytes, new_root: bytes, proof: list[bytes], field: str
+) -> None:
+    with pytest.raises(VerificationError) as refused:
+        merkle.verify_consistency(old=old, new=new, old_root=old_root, new_root=new_root, proof=proof)
+    assert refused.value.field == field

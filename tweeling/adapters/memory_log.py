@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from threading import Lock
 
+from tweeling.domain import merkle
 from tweeling.domain.log import Anchor, Checkpoint, Disclosure, LotLink, Sequenced
 from tweeling.errors import InvariantError, RejectedError, VerificationError
 from tweeling.ports.logstore import Kept, NewEntry
@@ -16,7 +17,7 @@ class MemoryLogStore:
     def __init__(self) -> None:
         self._lock = Lock()
         self._entries: list[NewEntry] = []
-        self._nodes: dict[tuple[int, int], bytes] = {}
+        self._nodes = merkle.Levels()
         self._jcs: dict[bytes, int] = {}
         self._ids: dict[str, int] = {}
         self._lots: dict[str, LotLink] = {}
@@ -41,12 +42,12 @@ class MemoryLogStore:
                 self._entries.append(new)
                 self._jcs[new.jcs] = self._ids[new.event_id] = index
                 self._lots.update((link.lot, link) for link in new.lots)
-            self._nodes.update(nodes)
+            self._nodes.add(nodes)
 
     def nodes(self, keys: Sequence[tuple[int, int]]) -> Sequence[bytes]:
         """Hashes of complete subtrees by (level, index), in the order asked."""
         try:
-            return [self._nodes[key] for key in keys]
+            return self._nodes.read(keys)
         except KeyError as exc:
             raise VerificationError(f"the log has lost tree node {exc.args[0]}", field="node") from exc
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.types import ASGIApp
 
 from tweeling.api import (
@@ -14,6 +14,7 @@ from tweeling.api import (
     custody_routes,
     docs,
     health_routes,
+    log_routes,
     login,
     metrics_routes,
     movement_routes,
@@ -31,6 +32,7 @@ from tweeling.ports.backup import PointsCopy
 from tweeling.ports.custody_api import CustodyApi
 from tweeling.ports.view import TwinView
 from tweeling.services.corrections import Corrections
+from tweeling.services.publishing import PublishedLog
 from tweeling.services.quarantine import Quarantine
 
 
@@ -39,6 +41,7 @@ def create_app(
     custody: CustodyApi,
     auth: Auth,
     *,
+    log: PublishedLog | None = None,
     points: PointsAudit | None = None,
     quarantine: Quarantine | None = None,
     corrections: Corrections | None = None,
@@ -48,8 +51,8 @@ def create_app(
 ) -> FastAPI:
     """Build the whole app.
 
-    points: what an auditor may ask about. quarantine: what may be seen and replayed. corrections: of weighings.
-    copy: of the points, for a backup.
+    log: what anyone may read of the custody log; None shows nothing of it. points: what an auditor may ask about.
+    quarantine: what may be seen and replayed. corrections: of weighings. copy: of the points, for a backup.
     hosts: names under which browsers and machines may call it, without port.
     """
     # FastAPI's own documentation pages load their scripts from a CDN, and its telemetry is no part of our promise.
@@ -68,6 +71,7 @@ def create_app(
     app.include_router(docs.router(app))
     app.include_router(twin_routes.router(view))
     app.include_router(custody_routes.router(custody))
+    app.include_router(log_routes.router(log))
     if points is not None:
         app.include_router(audit_routes.router(points))
     if quarantine is not None:
@@ -81,7 +85,12 @@ def create_app(
     if screens:
         mount_screens(app, view)
     # The last one added is the outermost: the door, then what is inside.
-    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)
+    app.add_middleware(
+        GZipMiddleware,
+        minimum_size=1000,
+        compresslevel=6,
+        exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/octet-stream"),  # hashes get no shorter
+    )
     app.add_middleware(BodyLimit)
     app.add_middleware(Guard, auth=auth, hosts=hosts)
     return app

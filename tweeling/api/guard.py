@@ -21,6 +21,8 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 OPEN = frozenset({"/login", "/login/code", "/login/session", "/logout", "/health/live", "/health/ready"})
 """What may be asked by anyone, beside the login page's own files."""
 OPEN_FILES = "/login/files/"
+OPEN_LOG = "/log/"
+"""Where anyone reads the custody log, which holds commitments only."""
 
 MACHINES = ("/api/", "/events", "/custody/", "/metrics")
 """Where a token is worth something."""
@@ -55,26 +57,25 @@ class Guard:
     def _admit(self, connection: HTTPConnection) -> Principal | None:
         # (1) the name we are called by is ours: a foreign name that resolves to us is DNS rebinding
         _check_host(connection, self._hosts)
-        path = connection.scope["path"]
         # (2) a machine shows its token, where tokens count
         authorization = connection.headers.get("authorization")
         if authorization is not None:
-            return self._bearer(authorization, path)
+            return self._bearer(authorization, connection.scope)
         # (3) what changes something, or holds a channel open, comes from a page of ours
         if connection.scope["type"] == "websocket" or connection.scope["method"] not in _SAFE:
             _check_origin(connection)
         # (4) a person has a session
         principal = self._auth.sessions.find(connection.cookies.get(self._auth.cookie, ""))
-        if principal is None and path not in OPEN and not path.startswith(OPEN_FILES):
+        if principal is None and not _is_open(connection.scope):
             raise Problem(401, "log in first", headers={"WWW-Authenticate": "Bearer"})
         return principal
 
-    def _bearer(self, authorization: str, path: str) -> Principal:
+    def _bearer(self, authorization: str, scope: Scope) -> Principal:
         scheme, _, token = authorization.partition(" ")
         principal = self._auth.tokens.find(token.strip()) if scheme.lower() == "bearer" else None
         if principal is None:
             raise Problem(401, "unknown token", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
-        if not path.startswith(MACHINES) and path not in OPEN:
+        if not scope["path"].startswith(MACHINES) and not _is_open(scope):
             raise Problem(403, "a token opens no screens")
         return principal
 
@@ -104,7 +105,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = self._strangers if scope["path"] in OPEN else self._most
+        most = self._strangers if _is_open(scope) else self._most
         declared = HTTPConnection(scope).headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > most:
             await problems.response(_too_large(most))(scope, receive, send)
@@ -150,6 +151,12 @@ class Headers:
             await send(message)
 
         await self._app(scope, receive, sealed if scope["type"] == "http" else send)
+
+
+def _is_open(scope: Scope) -> bool:
+    path: str = scope["path"]
+    reads = scope["type"] == "http" and scope["method"] in {"GET", "HEAD"}
+    return path in OPEN or path.startswith(OPEN_FILES) or (reads and path.startswith(OPEN_LOG))
 
 
 def _check_host(connection: HTTPConnection, hosts: Collection[str]) -> None:

@@ -110,7 +110,7 @@ class Codes:
 
 
 class Attempts:
-    """A bucket of login attempts per address: `burst` at once, then one every `every_s`."""
+    """A bucket of attempts (to log in, to read what is open) per address: `burst` at once, then one every `every_s`."""
 
     def __init__(
         self, *, clock: Seconds = time.monotonic, burst: int = 8, every_s: float = 5, most: int = 4096

@@ -33,6 +33,7 @@ from tweeling.services.forecasting import Forecaster
 from tweeling.services.gate import Gate
 from tweeling.services.keeping import Keeper, Maintained
 from tweeling.services.projection import Applied, Projector
+from tweeling.services.publishing import PublishedLog
 from tweeling.services.pulse import Pulse
 from tweeling.services.quarantine import Quarantine
 from tweeling.services.status import Status
@@ -48,6 +49,7 @@ class Hub(NamedTuple):
 
     view: HubView
     custody: Custody
+    log: PublishedLog
     points: TimeSeriesStore
     quarantine: Quarantine
     corrections: Corrections
@@ -158,7 +160,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
         )
         quarantine = quarantine_of(settings, road.journal, on_batch=road.projector.wake)
         copy = RunningCopy(points, settings.data, road.projector) if isinstance(points, Copied) else None
-        yield Hub(view, custody, points, quarantine, corrections, copy)
+        yield Hub(view, custody, PublishedLog(log_store), points, quarantine, corrections, copy)
         if threads.failed:
             raise UnavailableError(f"the hub stopped, because {threads.failed} failed; the log says why")
 

@@ -16,6 +16,7 @@ from tweeling.adapters.tls import Trust
 from tweeling.api import arrow
 from tweeling.cli.installation import Installation
 from tweeling.domain.correction import Instead
+from tweeling.domain.hosts import in_url
 from tweeling.domain.points import Points
 from tweeling.errors import ConfigError, RejectedError, UnavailableError
 from tweeling.ports.timeseries import Found, Kept
@@ -34,9 +35,8 @@ class HubClient:
         installation = Installation(folder)
         settings = config.load(installation.config)
         http = settings.http
-        host = config.reachable(http.host)
-        host = f"[{host}]" if ":" in host else host
-        self.url = f"{'https' if http.tls else 'http'}://{host}:{http.port}"
+        self.url = f"{'https' if http.tls else 'http'}://{in_url(config.reachable(http.host))}:{http.port}"
+        self.log_url = settings.log_url
         try:
             token = installation.token(bearer).read_text().strip()
         except OSError as exc:

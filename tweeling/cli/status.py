@@ -21,7 +21,7 @@ def show_status(folder: Path, *, as_json: bool, out: Console) -> int:
     """Print how a hub is; return 0 where every part is well and no node tells of an alarm, 1 else."""
     with HubClient(folder) as hub:
         answer = hub.status()
-        url = hub.url
+        url, log_url = hub.url, hub.log_url
     well = answer["ok"] and not any(node["alarm"] for node in answer["nodes"])
     if as_json:
         out.print_json(json.dumps(answer))
@@ -29,7 +29,7 @@ def show_status(folder: Path, *, as_json: bool, out: Console) -> int:
     now = datetime.fromtimestamp(answer["now_ms"] / 1000, UTC).isoformat(" ", "seconds").replace("+00:00", "Z")
     out.print(f"{url}, {'all is well' if well else 'NOT ALL IS WELL'}, {now}", markup=False)
     signs = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, said in _signs(answer):
+    for name, said in _signs(answer, log_url):
         signs.add_row(name, plain(said))
     parts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for part in answer["parts"]:
@@ -43,7 +43,7 @@ def show_status(folder: Path, *, as_json: bool, out: Console) -> int:
     return 0 if well else 1
 
 
-def _signs(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _signs(answer: dict[str, Any], log_url: str | None) -> Iterator[tuple[str, str]]:
     vitals, counts, nodes = answer["vitals"], answer["counts"], answer["nodes"]
     if vitals is None:
         yield "readings", "the journal does not answer"
@@ -59,6 +59,7 @@ def _signs(answer: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "quarantine", f"{vitals['quarantined']:,} messages{last}"
     yield "journal", f"{vitals['journal_batches']:,} batches, {_size(vitals['journal_bytes'])}"
     yield "ledger", _ledger(vitals, counts)
+    yield "custody log", f"anyone reads it at {log_url}" if log_url else "nobody reads it from here (custody.public)"
     yield "disk", _disk(vitals)
     offline = [f"{node['hub']}/{node['node']}" for node in nodes if not node["online"]]
     away = f", {len(offline)} offline: {', '.join(offline[:5])}{' …' if len(offline) > 5 else ''}" if offline else ""

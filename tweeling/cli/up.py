@@ -25,6 +25,7 @@ from tweeling.cli.installation import Installation
 from tweeling.cli.logs import log_to_stderr
 from tweeling.cli.notify import Notifier
 from tweeling.config import HttpSettings, Settings
+from tweeling.domain.hosts import in_url
 from tweeling.errors import ConfigError
 
 log = logging.getLogger("tweeling.hub")
@@ -52,6 +53,7 @@ def serve_hub(path: Path, stop: threading.Event) -> int:
             hub.view,
             hub.custody,
             auth,
+            log=hub.log if settings.custody.public else None,
             points=hub.points,
             quarantine=hub.quarantine,
             corrections=hub.corrections,
@@ -62,8 +64,8 @@ def serve_hub(path: Path, stop: threading.Event) -> int:
             # Whoever may read this folder may open a browser that is logged in, for two minutes.
             code = auth.codes.issue(Principal(OPERATOR, Role.OPERATOR))
             secretfile.write(http.login.with_name("login-code"), code + "\n")
-            log.info("hub.ready", extra={"url": url_of(http)})
-            manager.ready(f"at {url_of(http)}")
+            log.info("hub.ready", extra={"url": http.url})
+            manager.ready(f"at {http.url}")
             while not stop.wait(_LOOK_S):
                 renewals.look()
             manager.stopping()
@@ -71,19 +73,9 @@ def serve_hub(path: Path, stop: threading.Event) -> int:
     return 0
 
 
-def url_of(http: HttpSettings) -> str:
-    """Where people find the hub."""
-    name = http.names[0] if http.names else config.reachable(http.host)
-    return f"{'https' if http.tls else 'http'}://{_in_url(name)}:{http.port}"
-
-
 def names_of(http: HttpSettings) -> frozenset[str]:
     """Every name under which the hub may be called."""
-    return LOOPBACK | {_in_url(name) for name in (*http.names, http.host)}
-
-
-def _in_url(name: str) -> str:
-    return f"[{name}]" if ":" in name else name
+    return LOOPBACK | {in_url(name) for name in (*http.names, http.host)}
 
 
 class Renewals:

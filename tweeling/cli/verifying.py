@@ -56,7 +56,7 @@ def list_trust(store: Path) -> Iterator[Text]:
     """Tell every log that is pinned."""
     for log in TrustStore(store).logs():
         where = f"chain {log.anchor.chain_id}, contract {log.anchor.contract}" if log.anchor else "no chain"
-        yield Text(f"{plain(log.origin)}  {where}\n  {log.fingerprint}")
+        yield Text(f"{plain(log.origin)}  {where}\n  fingerprint {log.fingerprint}\n  vkey {plain(log.verifier_key)}")
 
 
 def _verify(file: Path, trusted: Sequence[TrustedLog], rpc: str | None) -> Verdict:

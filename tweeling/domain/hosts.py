@@ -1,4 +1,4 @@
-"""Which hosts are this machine: what goes there needs no encryption, and is worth no packing."""
+"""Hosts: which are this machine, where nothing needs encryption or packing, and how a URL spells them."""
 
 from __future__ import annotations
 
@@ -19,3 +19,8 @@ def is_loopback(host: str) -> bool:
 def on_loopback(url: str) -> bool:
     """Whether a URL names this machine by one of its usual names."""
     return urlsplit(url).hostname in _NAMES
+
+
+def in_url(host: str) -> str:
+    """A host as a URL spells it: an address of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host

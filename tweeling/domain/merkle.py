@@ -7,7 +7,7 @@ never changes once the tree has grown past it, so a store keeps exactly these, a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tweeling.errors import VerificationError
@@ -86,6 +86,31 @@ def grow(edge: Frontier, leaves: Sequence[bytes]) -> tuple[Frontier, dict[NodeKe
     return Frontier(size, tuple(waiting[above] for above, _ in frontier_keys(size))), nodes
 
 
+class Levels:
+    """All of a tree in memory, level by level: what a dictionary finds in two places of memory, it finds in one."""
+
+    def __init__(self) -> None:
+        self._levels: list[list[bytes]] = []
+
+    def add(self, nodes: Mapping[NodeKey, bytes]) -> None:
+        """Take what `grow` completed, after what it completed before."""
+        for (level, index), value in nodes.items():
+            if level == len(self._levels):
+                self._levels.append([])
+            if index != len(self._levels[level]):
+                raise ValueError(f"subtree {index} of level {level} does not follow {len(self._levels[level])} others")
+            self._levels[level].append(value)
+
+    def read(self, keys: Sequence[NodeKey]) -> list[bytes]:
+        """Give hashes of complete subtrees, in the order asked; KeyError for one that there is not."""
+        levels = self._levels
+        try:
+            return [levels[level][index] for level, index in keys]
+        except IndexError:
+            lost = (key for key in keys if key[0] >= len(levels) or key[1] >= len(levels[key[0]]))
+            raise KeyError(next(lost)) from None
+
+
 def root(size: int, read: Reader) -> bytes:
     """Compute the root of any size up to what the reader holds."""
     return frontier(size, read).root()
@@ -129,27 +154,28 @@ def root_from_inclusion(*, index: int, size: int, leaf: bytes, proof: Sequence[b
     inner, border = _shape(index, size)
     _check_proof(proof, inner + border.bit_count())
     running = leaf
-    for level, sibling in enumerate(proof[:inner]):
-        running = node_hash(sibling, running) if index >> level & 1 else node_hash(running, sibling)
+    for sibling in proof[:inner]:
+        running = _sha256(b"\x01" + (sibling + running if index & 1 else running + sibling)).digest()
+        index >>= 1
     for sibling in proof[inner:]:
-        running = node_hash(sibling, running)
+        running = _sha256(b"\x01" + sibling + running).digest()
     return running
 
 
 def verify_consistency(*, old: int, new: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> None:
     """Verify RFC 9162 §2.1.4.2; raise VerificationError naming `old`, `proof`, `old_root` or `new_root`.
 
-    From size 0 nothing can be shown: every tree extends the empty one, and a proof of it would prove nothing.
+    From size 0 nothing can be shown, not even to itself: every tree extends the empty one.
     """
     if not 0 <= old <= new:
         raise VerificationError(f"a tree of {new} cannot extend one of {old}", field="old")
+    if old == 0:
+        raise VerificationError("consistency with the empty tree proves nothing", field="old")
     if old == new:
         _check_proof(proof, 0)
         if old_root != new_root:
             raise VerificationError("two roots for one size", field="new_root")
         return
-    if old == 0:
-        raise VerificationError("consistency with the empty tree proves nothing", field="old")
     _check_hash(old_root, "old_root")
     _check_hash(new_root, "new_root")
     level = (old & -old).bit_length() - 1
@@ -183,18 +209,25 @@ def _shape(index: int, size: int) -> tuple[int, int]:
 
 def _path(level: int, index: int, size: int, read: Reader) -> list[bytes]:
     """The siblings of subtree (level, index) up to the root of a tree of `size`."""
-    last = (size - 1) >> level
-    inner = (index ^ last).bit_length()
-    keys = [(level + up, index >> up ^ 1) for up in range(inner - 1)]
-    ragged: list[NodeKey] = []
-    if inner:
-        up = inner - 1  # here the sibling holds the last leaf, so it may be ragged
-        ragged = _cover((index >> up | 1) << (level + up), size)
-    border = [(level + up, (index >> up) - 1) for up in range(inner, index.bit_length()) if index >> up & 1]
-    found = read([*keys, *ragged, *border])
-    edge = len(keys) + len(ragged)
-    middle = [_join(found[len(keys) : edge])] if ragged else []
-    return [*found[: len(keys)], *middle, *found[edge:]]
+    inner, border = _shape(index, ((size - 1) >> level) + 1)
+    keys = []
+    for above in range(level, level + inner - 1):
+        keys.append((above, index ^ 1))
+        index >>= 1
+    if inner:  # here the sibling holds the last leaf, so it may be ragged
+        whole = len(keys)
+        keys += _cover((index | 1) << (level + inner - 1), size)
+        ragged = len(keys)
+    above = level + inner
+    while border:
+        if border & 1:
+            keys.append((above, border - 1))
+        border >>= 1
+        above += 1
+    found = list(read(keys))
+    if inner and ragged - whole > 1:
+        found[whole:ragged] = [_join(found[whole:ragged])]
+    return found
 
 
 def _cover(begin: int, end: int) -> list[NodeKey]:
@@ -209,12 +242,14 @@ def _cover(begin: int, end: int) -> list[NodeKey]:
     return keys
 
 
-def _join(hashes: Iterable[bytes]) -> bytes:
+def _join(hashes: Sequence[bytes]) -> bytes:
     """Hash complete subtrees, largest first, into the root above them."""
-    running: bytes | None = None
-    for item in reversed(tuple(hashes)):
-        running = item if running is None else node_hash(item, running)
-    return EMPTY_ROOT if running is None else running
+    if not hashes:
+        return EMPTY_ROOT
+    running = hashes[-1]
+    for item in hashes[-2::-1]:
+        running = _sha256(b"\x01" + item + running).digest()
+    return running
 
 
 def _check_hash(value: bytes, field: str) -> None:
@@ -225,5 +260,5 @@ def _check_hash(value: bytes, field: str) -> None:
 def _check_proof(proof: Sequence[bytes], length: int) -> None:
     if len(proof) != length:
         raise VerificationError(f"{len(proof)} hashes, this path has {length}", field="proof")
-    for item in proof:
-        _check_hash(item, "proof")
+    if any(len(item) != HASH_SIZE for item in proof):
+        raise VerificationError(f"an item is no hash of {HASH_SIZE} bytes", field="proof")

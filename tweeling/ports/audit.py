@@ -118,6 +118,10 @@ class EntryRow(NamedTuple):
     disclosures: bytes | None
 
 
+KEPT_LEVELS = 4
+"""Of the levels of the tree each fourth is kept: 0, 4, 8 and so on."""
+
+
 class NodeRow(NamedTuple):
     """The hash of a complete subtree."""
 
@@ -169,11 +173,11 @@ class RecordsAudit(Protocol):
         ...
 
     def nodes(self, level: int) -> Iterator[NodeRow]:
-        """Every subtree of a level, in order."""
+        """Every subtree of a level that is kept, in order."""
         ...
 
     def levels(self) -> int:
-        """How many levels of subtrees are kept."""
+        """How many levels there are up to the highest that is kept."""
         ...
 
     def checkpoints(self) -> Iterator[HeadRow]:

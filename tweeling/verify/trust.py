@@ -73,6 +73,11 @@ class TrustedLog(BaseModel, frozen=True, extra="forbid", strict=True):
         return note.key_id(self.origin, self.public)
 
     @property
+    def verifier_key(self) -> str:
+        """Name and key as tools for transparency logs take them (a vkey of C2SP signed-note)."""
+        return note.verifier_key(self.origin, self.public)
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over the canonical form, in hex: what two people read to each other."""
         return hashlib.sha256(jcs(self.model_dump(mode="json"))).hexdigest()

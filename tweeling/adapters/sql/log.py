@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import cbor2
@@ -11,12 +10,11 @@ import sqlalchemy as sa
 
 from tweeling.adapters.sql import bulk
 from tweeling.adapters.sql.engine import Records
-from tweeling.adapters.sql.tables import ANCHOR, CHECKPOINT, ENTRY, EVENT, LOT, NODE
+from tweeling.adapters.sql.subtrees import Subtrees
+from tweeling.adapters.sql.tables import ANCHOR, CHECKPOINT, ENTRY, EVENT, LOT
 from tweeling.domain.log import Anchor, Checkpoint, Disclosure, LotLink, Sequenced
-from tweeling.errors import InvariantError, RejectedError, VerificationError
+from tweeling.errors import InvariantError, RejectedError
 from tweeling.ports.logstore import Kept, NewEntry
-
-_CHUNK = 200
 
 _SIZE = sa.select(sa.func.coalesce(sa.func.max(ENTRY.c.idx) + 1, 0))
 _SEQUENCED = (ENTRY.c.idx, ENTRY.c.body.label("entry"), ENTRY.c.event_id, ENTRY.c.captured_ms)
@@ -27,6 +25,7 @@ class SqlLogStore:
 
     def __init__(self, records: Records) -> None:
         self._records = records
+        self._subtrees = Subtrees()
 
     def size(self) -> int:
         """How many entries are sequenced."""
@@ -46,24 +45,13 @@ class SqlLogStore:
                 raise RejectedError(f"the log has {size} entries, not {expected_size}: another writer was first")
             bulk.insert(connection, ENTRY, [_entry_row(at, new) for at, new in enumerate(entries, expected_size)])
             bulk.insert(connection, EVENT, [_event_row(at, new) for at, new in enumerate(entries, expected_size)])
-            bulk.insert(
-                connection,
-                NODE,
-                [{"level": level, "idx": index, "hash": value} for (level, index), value in nodes.items()],
-            )
+            self._subtrees.insert(connection, nodes)
             bulk.upsert(connection, LOT, [_lot_row(link) for link in newest.values()])
 
     def nodes(self, keys: Sequence[tuple[int, int]]) -> Sequence[bytes]:
         """Hashes of complete subtrees by (level, index), in the order asked."""
-        found: dict[tuple[int, int], bytes] = {}
         with self._records.read() as connection:
-            for start in range(0, len(keys), _CHUNK):
-                for level, index, value in connection.execute(*_nodes_query(connection, keys[start : start + _CHUNK])):
-                    found[level, index] = bytes(value)
-        try:
-            return [found[key] for key in keys]
-        except KeyError as exc:
-            raise VerificationError(f"the log has lost tree node {exc.args[0]}", field="node") from exc
+            return self._subtrees.read(connection, keys)
 
     def entries(self, start: int, stop: int) -> Sequence[Sequenced]:
         """Entries [start, stop)."""
@@ -77,7 +65,7 @@ class SqlLogStore:
             sa.select(*_SEQUENCED, EVENT.c.body.label("event"), EVENT.c.submitter)
             .join(EVENT, EVENT.c.idx == ENTRY.c.idx)
             .where(EVENT.c.body.is_not(None))
-            .order_by(ENTRY.c.idx.desc())
+            .order_by(EVENT.c.idx.desc())  # of the entries' order SQLite would look at every one whose event is erased
             .limit(limit)
         )
         with self._records.read() as connection:
@@ -165,32 +153,6 @@ class SqlLogStore:
             block_hash=bytes(row.block_hash),
             transaction=bytes(row.transaction_hash),
         )
-
-
-def _nodes_query(connection: sa.Connection, keys: Sequence[tuple[int, int]]) -> tuple[sa.TextClause, dict[str, Any]]:
-    """A join against the keys asked, which both databases answer by one index lookup a key."""
-    levels, places = [level for level, _ in keys], [index for _, index in keys]
-    if connection.dialect.name != "sqlite":
-        return _NODES_OF_ARRAYS, {"levels": levels, "places": places}
-    numbered = {f"l{at}": level for at, level in enumerate(levels)} | {
-        f"i{at}": index for at, index in enumerate(places)
-    }
-    return _nodes_of_values(len(keys)), numbered
-
-
-_NODES_OF_ARRAYS = sa.text(
-    "SELECT n.level, n.idx, n.hash FROM unnest(CAST(:levels AS BIGINT[]), CAST(:places AS BIGINT[])) AS k (level, idx)"
-    " JOIN node n ON n.level = k.level AND n.idx = k.idx"
-)
-
-
-@cache
-def _nodes_of_values(count: int) -> sa.TextClause:
-    keys = ", ".join(f"(:l{at}, :i{at})" for at in range(count))
-    return sa.text(  # only names of parameters are put together here
-        f"SELECT n.level, n.idx, n.hash FROM (VALUES {keys}) AS k"  # noqa: S608  # likewise
-        " JOIN node n ON n.level = k.column1 AND n.idx = k.column2"
-    )
 
 
 def _entry_row(index: int, new: NewEntry) -> dict[str, Any]:

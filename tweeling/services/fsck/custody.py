@@ -11,7 +11,7 @@ import cbor2
 from tweeling.domain import entry, note
 from tweeling.domain.log import Disclosure
 from tweeling.errors import VerificationError
-from tweeling.ports.audit import EntryRow, HeadRow, NodeRow, RecordsAudit
+from tweeling.ports.audit import KEPT_LEVELS, EntryRow, HeadRow, NodeRow, RecordsAudit
 from tweeling.services.fsck.merge import merge
 from tweeling.services.fsck.report import Check
 from tweeling.verify import TrustedLog
@@ -141,12 +141,15 @@ class _CustodyChecks:
             self._heads.compare("root", f"{what} {head.size}", expected=self._root(), found=head.root)
 
     def _check_tree(self) -> None:
-        """Every subtree is the hash of the two below it, and none is missing."""
+        """Every subtree that is kept is made of those below it, and none is missing or too many."""
         levels = max(self._size.bit_length(), self._records.levels())
         count = self._size
         for level in range(1, levels):
-            kept = ((row.place, row.hash) for row in self._records.nodes(level))
-            for index, expected, found in merge(_parents(self._records.nodes(level - 1)), kept):
+            below = self._records.nodes(level - KEPT_LEVELS) if level % KEPT_LEVELS == 0 else iter(())
+            for _ in range(KEPT_LEVELS):
+                below = _parents(below)
+            computed, kept = (((row.place, row.hash) for row in rows) for rows in (below, self._records.nodes(level)))
+            for index, expected, found in merge(computed, kept):
                 self._tree_node(level, index, expected, found)
                 count += 1
         self._tree.say(f"{count:,} subtrees computed anew")
@@ -156,10 +159,10 @@ class _CustodyChecks:
             self._tree.add("subtree", f"level {level} index {index}", expected=expected, found=found)
 
 
-def _parents(below: Iterator[NodeRow]) -> Iterator[tuple[int, bytes]]:
+def _parents(below: Iterator[NodeRow]) -> Iterator[NodeRow]:
     left: NodeRow | None = None
     for row in below:
         if row.place % 2 == 0:
             left = row
         elif left is not None and left.place + 1 == row.place:
-            yield row.place >> 1, hashlib.sha256(b"\x01" + left.hash + row.hash).digest()
+            yield NodeRow(row.place >> 1, hashlib.sha256(b"\x01" + left.hash + row.hash).digest())
