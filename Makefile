@@ -31,9 +31,10 @@ test-all: setup-dev chain servers ## run the long tests too
 test-faults: setup-dev chain servers ## kill, flood, starve and mislead every part; takes an hour
 	@$(BIN)/python -m pytest tests/fault $(ARGS)
 
-bench: setup-dev servers ## measure ingest, queries and edge, beside the machine's own limits
+bench: setup-dev chain servers ## measure ingest, queries, custody and edge, beside the machine's own limits
 	@$(BIN)/tweeling bench ingest $(ARGS)
 	@$(BIN)/tweeling bench query $(ARGS)
+	@$(BIN)/tweeling bench custody $(ARGS)
 	@$(BIN)/tweeling bench edge $(ARGS)
 
 check: setup-dev ## format, lint, types, layers, spelling

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support_postgres import Postgres
 from support_servers import need
 
 from tweeling.cli.bench.report import Row
@@ -62,6 +63,49 @@ def test_a_store_is_asked_warm_and_cold_filled_further_and_followed(tmp_path: Pa
     assert found["lost_or_double"].value == 0
     assert found["publish_to_queryable_p99"].value > 0
     assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+@pytest.mark.timeout(240)
+def test_custody_is_measured_from_capture_to_anchor_and_nothing_is_lost(tmp_path: Path) -> None:
+    need("anvil")
+    found = rows(tmp_path, "custody", "--events", "500", "--seconds", "1", "--anchors", "1")
+    for way in ("capture", "capture_by_one_submitter", "fsync", "http", "anchor_to_receipt"):
+        assert 0 < found[f"{way}_p50"].value <= found[f"{way}_p95"].value <= found[f"{way}_p99"].value
+    assert found["capture_p95"].goal == 5
+    assert found["lost_or_double"].value == 0
+    for rate in ("jcs", "parse_and_validate", "bulk", "bulk_signed"):
+        assert found[rate].value > 0
+        assert found[rate].limit is not None
+    for batch in (1, 100, 10_000):
+        gas = found[f"gas_batch_{batch}"]
+        assert (gas.limit, 22_280 < gas.value < 75_000) == (22_280, True)
+        assert found[f"gas_an_event_batch_{batch}"].value == pytest.approx(gas.value / batch, rel=0.01)
+    assert gas.value <= found["gas_dearest"].value
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_the_log_is_measured_on_a_database_server_too_but_never_on_one_that_holds_a_log(
+    tmp_path: Path, database_server: Postgres
+) -> None:
+    few = ("--events", "500", "--seconds", "1", "--anchors", "0", "--records", database_server.new_database())
+    found = rows(tmp_path, "custody", *few)
+    assert found["lost_or_double"].value == 0
+    assert found["bulk"].value > 0
+    assert not {name for name in found if name.startswith(("http", "gas"))}
+    again = [sys.executable, "-m", "tweeling", "bench", "custody", *few]
+    done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--records: holds a log. Name an empty database" in done.stderr
+
+
+def test_gas_cannot_be_measured_without_a_chain_and_the_remedy_is_told(tmp_path: Path) -> None:
+    program = (
+        "import sys; from tweeling.adapters.evm import devchain; devchain.find_anvil = lambda: None;"
+        "from tweeling.__main__ import main; sys.argv[1:] = ['bench', 'custody']; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "--anchors: the development chain (anvil) is not installed. npm brings it: make chain" in done.stderr
 
 
 def test_a_wrong_list_of_packs_is_named(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from support_custody import shipping
 from support_damage import JOURNAL, POINTS, RECORDS
 from support_fsck import found, fsck, install, opened, points, sqlite
 from support_ingest import NOW, message, reading, weighing
@@ -17,6 +18,7 @@ from support_store import victoria_metrics, victoria_opener
 
 from tweeling import bootstrap, config
 from tweeling.adapters.duckdb import DuckDBStore
+from tweeling.domain import entry
 from tweeling.domain.points import Point, Points
 from tweeling.errors import ConfigError, UnavailableError
 from tweeling.services.status import Status
@@ -51,6 +53,22 @@ def test_an_audit_changes_no_file(folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in {".db", ".duckdb"}}
     fsck(folder)
     assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+def test_an_entry_of_a_later_type_is_held_to_what_it_commits_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(folder) as hub:
+        monkeypatch.setattr(entry, "EPCIS", "handover/1")
+        hub.log.capture(shipping(501))
+        hub.log.integrate()
+    assert fsck(folder)[0] == 0
+
+
+def test_an_entry_in_a_later_encoding_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(folder) as hub:
+        monkeypatch.setattr(entry, "VERSION", 2)
+        hub.log.capture(shipping(502))
+    monkeypatch.undo()
+    _named(folder, "custody entries", r"entry \d+: commitments / entry.version: not version 1")
 
 
 def test_what_retention_made_hourly_is_no_finding_and_still_counts(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 from support_custody import Bench, encode, shipping
@@ -13,7 +14,7 @@ from tweeling.domain import entry, epcis, note, receipt
 from tweeling.domain.canonical import compose, jcs, parse_json
 from tweeling.domain.log import Disclosure
 from tweeling.domain.receipt import AnchorPlace, Receipt
-from tweeling.errors import VerificationError
+from tweeling.errors import InvariantError, VerificationError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NUMBER = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -22,6 +23,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=12,
 )
+ESCAPED = st.lists(st.sampled_from(["\\ud83d", "\\uDE00", "\\u0041", "\\\\", "\\n", "u", "d800", "é"]), max_size=4).map(
+    lambda parts: f'"{"".join(parts)}"'
+) | st.sampled_from(["9007199254740993", "1.5", "0.1e-999", "null"])
 DISCLOSURES = st.lists(
     st.builds(Disclosure, st.binary(min_size=16, max_size=16), TEXT, TEXT), unique_by=lambda item: item.name, max_size=5
 )
@@ -50,6 +54,22 @@ RECEIPTS = st.builds(
 def test_canonical_json_is_its_own_canonical_form(value: Any) -> None:
     text = jcs(value)
     assert jcs(parse_json(text)) == text
+
+
+@given(JSON)
+def test_canonical_json_is_what_rfc8785_writes(value: Any) -> None:
+    assert jcs(value) == rfc8785.dumps(value)
+
+
+@given(st.recursive(ESCAPED, lambda inner: st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]")))
+def test_bytes_and_text_are_read_alike_whatever_is_escaped_in_them(text: str) -> None:
+    def read(data: bytes | str) -> tuple[Any, str]:
+        try:
+            return parse_json(data), ""
+        except InvariantError as exc:
+            return None, f"{exc.field}: {exc}"
+
+    assert read(text.encode()) == read(text)
 
 
 @given(st.dictionaries(TEXT, JSON, max_size=6))

@@ -111,6 +111,19 @@ def test_a_receipt_cut_short_or_long_is_none() -> None:
         _refused(other)
 
 
+def test_what_a_later_type_of_entry_says_is_not_judged_by_today_s_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    with monkeypatch.context() as later:
+        later.setattr(entry, "EPCIS", "epcis/2")
+        bench.capture(EVENT)
+    bench.integrate()
+    data = bench.custody.receipt(EVENT["eventID"])
+    with pytest.raises(UndecidedError, match="type epcis/2 says is for a newer verifier"):
+        verify(data, [bench.trust])
+    with pytest.raises(VerificationError):  # what is false is false for any verifier
+        verify(data.replace(b"epcis/2", b"epcis/1"), [bench.trust])
+
+
 def test_a_receipt_of_an_unknown_log_is_consistent_and_undecided() -> None:
     with pytest.raises(UndecidedError, match="log unknown"):
         verify(_receipt(), [])

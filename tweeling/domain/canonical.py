@@ -6,6 +6,7 @@ Two encodings of one value would be two leaves, two hashes or two signatures for
 from __future__ import annotations
 
 import json
+import json.encoder
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -25,8 +26,12 @@ _TAGS = frozenset({18})  # COSE_Sign1
 _CBOR_DEPTH = 16
 _CBOR_KEYS = 64
 _PLAIN = (int, bytes, str)
+_WORDS = {True: "true", False: "false", None: "null"}
 # A string that does not end is one token too: tried again from each quote in it, it would cost its length squared.
 _BRACKETS = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+
+quoted = json.encoder.encode_basestring
+"""Writes a text as RFC 8785 does; half a surrogate pair comes through, for whoever encodes it to refuse."""
 
 # The way to a value, from within: written out only for one that is refused.
 _Path = tuple["_Path", str | int] | tuple[()]
@@ -39,10 +44,17 @@ class _Inexact:
         self.text = text
 
 
+class _UnusualError(Exception):
+    """Left to rfc8785, to write or to refuse."""
+
+
 def jcs(value: object) -> bytes:
     """Encode a JSON value by RFC 8785, or raise InvariantError for one it has no form for."""
     try:
-        return rfc8785.dumps(value)  # type: ignore[arg-type]  # its type is narrower than what it judges at run time
+        try:
+            return _plain(value).encode()
+        except _UnusualError:
+            return rfc8785.dumps(value)  # type: ignore[arg-type]  # its type is narrower than what it judges at run time
     except (rfc8785.CanonicalizationError, UnicodeError) as exc:
         raise InvariantError(f"no canonical form: {exc}") from exc
     except RecursionError:
@@ -51,8 +63,8 @@ def jcs(value: object) -> bytes:
 
 def compose(members: Mapping[str, str]) -> bytes:
     """Encode an object whose values are JCS text already."""
-    names = sorted(members, key=lambda name: name.encode("utf-16-be"))  # RFC 8785 §3.2.3
-    return b"{" + b",".join(jcs(name) + b":" + members[name].encode() for name in names) + b"}"
+    names = sorted(members, key=None if all(map(str.isascii, members)) else _utf16)  # RFC 8785 §3.2.3
+    return b"{" + b",".join([jcs(name) + b":" + members[name].encode() for name in names]) + b"}"
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -88,7 +100,9 @@ def parse_json(data: bytes | str) -> Any:
         raise InvariantError("not UTF-8") from exc
     except (ValueError, RecursionError) as exc:
         raise InvariantError(f"not JSON that can be read: {exc}") from exc
-    _check(value, (), 0)
+    # Only an escape can bring half a surrogate pair into what was decoded; and nesting was judged before.
+    if inexact or isinstance(data, str) or "\\u" in text:
+        _check(value, (), 0)
     return value
 
 
@@ -113,6 +127,34 @@ def parse_cbor(data: bytes, *, field: str) -> Any:
         raise VerificationError("not in the one canonical encoding", field=field)
     _check_plain(value, field)
     return value
+
+
+def _plain(value: Any) -> str:
+    """Write what nearly every event is made of, several times faster than rfc8785; a test holds both to the same bytes.
+
+    By exact type. Names that are all ASCII sort alike by any rule; between these bounds `repr` writes a fraction as
+    ECMAScript does. Raises _UnusualError for all else.
+    """
+    kind = type(value)
+    if kind is str:
+        return quoted(value)
+    if kind is dict:
+        if not all(type(name) is str and name.isascii() for name in value):
+            raise _UnusualError
+        return f"{{{','.join([f'{quoted(name)}:{_plain(value[name])}' for name in sorted(value)])}}}"
+    if kind is list:
+        return f"[{','.join([_plain(item) for item in value])}]"
+    if kind is bool or value is None:
+        return _WORDS[value]
+    if (kind is int and abs(value) <= _MAX_INT) or (
+        kind is float and 1e-4 <= abs(value) < 1e15 and not value.is_integer()
+    ):
+        return repr(value)
+    raise _UnusualError
+
+
+def _utf16(name: str) -> bytes:
+    return name.encode("utf-16-be")
 
 
 def check_nesting(text: str) -> None:

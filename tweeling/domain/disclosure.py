@@ -85,9 +85,12 @@ def disclose(
         shown = {"id": lot, "key": b64(key_hash(key)), "previous": previous and b64(previous)}
         fields[f"{LOT}{number}"] = _text(shown)
     salts = random(SALT_SIZE * len(fields))
+    starts = range(0, len(salts), SALT_SIZE)
     return tuple(
-        Disclosure(salts[at * SALT_SIZE : (at + 1) * SALT_SIZE], name, value)
-        for at, (name, value) in enumerate(fields.items())
+        [
+            Disclosure(salts[at : at + SALT_SIZE], name, value)
+            for at, (name, value) in zip(starts, fields.items(), strict=True)
+        ]
     )
 
 

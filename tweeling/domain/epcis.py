@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -21,6 +21,7 @@ from tweeling.domain.canonical import compose, jcs, parse_json
 from tweeling.errors import InvariantError
 
 MAX_BYTES = 4 << 20
+MAX_EVENT_BYTES = 1 << 20  # in canonical form: with what the log adds to it, a receipt can hold it
 MAX_EVENTS = 5_000
 MAX_QUANTITY = 1e12
 MAX_MASS_G = 10**15  # a thousand million tonnes; every sum of such stays an integer that stores and screens can hold
@@ -60,6 +61,11 @@ class Event:
     def id(self) -> str:
         """The event's own eventID, or the hex of its hash."""
         return str(self.body.get("eventID") or self.jcs.hex())
+
+    @cached_property
+    def lots(self) -> tuple[str, ...]:
+        """Everything the event touches, each once."""
+        return tuple(dict.fromkeys(touched(self.body)))
 
     @property
     def summary(self) -> Summary:
@@ -187,11 +193,16 @@ class _Strict(BaseModel):
     @classmethod
     def _no_strangers(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            known = {field.alias or name for name, field in cls.model_fields.items()}
+            known = _names(cls)
             for name in value:
                 if name not in known and not _URI.fullmatch(name) and not name.startswith("@"):
                     raise ValueError(f"unknown member {name[:60]!r}: an extension is named by URI or CURIE")
         return value
+
+
+@cache
+def _names(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
 
 
 class _Place(_Strict):

@@ -12,17 +12,18 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from tweeling.domain import cose, disclosure, entry, epcis, merkle, note, receipt, signature
+from tweeling.domain import cose, disclosure, epcis, merkle, note, receipt, signature
 from tweeling.domain.disclosure import PartnerSignature, Provenance
 from tweeling.domain.entry import RandomBytes
-from tweeling.domain.log import Anchor, Checkpoint, Disclosure, LotLink
+from tweeling.domain.log import Anchor, Checkpoint, Disclosure
 from tweeling.domain.now import EventNow, PartNow, ProofState
 from tweeling.domain.partners import Partners
-from tweeling.errors import AlreadyCapturedError, InvariantError, RejectedError, UnavailableError, VerificationError
+from tweeling.errors import InvariantError, RejectedError, UnavailableError, VerificationError
 from tweeling.ports.clock import Clock
 from tweeling.ports.custody_api import Captured, DetachedSignature
-from tweeling.ports.logstore import Kept, LogStore, NewEntry
+from tweeling.ports.logstore import Kept, LogStore
 from tweeling.services.gate import Gate
+from tweeling.services.sequencing import Admitted, Sequencer
 from tweeling.verify.trust import TrustedContract, TrustedLog
 
 log = logging.getLogger("tweeling.custody")
@@ -60,12 +61,10 @@ class Custody:
         self._store = store
         self.signer = signer
         self._clock = clock
-        self._random = random
         self._partners = partners or Partners()
         self._gate = gate or Gate.open()
-        self._writing = threading.Lock()
+        self._sequencer = Sequencer(store, random=random, gate=self._gate)
         self._signing = threading.Lock()
-        self._edge: merkle.Frontier | None = None
         self._grown = threading.Event()
         self._listeners: list[Callable[[], object]] = []
         self._trouble = ""
@@ -89,91 +88,25 @@ class Custody:
         token_id: names the token that brought the events in; a valid signature names the partner instead.
         Raises UnavailableError while the log may not grow.
         """
-        provenances = [self._provenance(item, token_id) for item in submissions]
-        with self._writing:
-            self._gate.check()
-            for last in (False, True):
-                self._refuse_repeats([item.event for item in submissions])
-                edge = self._frontier()
-                made = self._entries(edge.size, submissions, provenances)
-                grown, nodes = merkle.grow(edge, [new.leaf for new in made])
-                self._edge = None  # until the store has said yes, nobody knows where the edge is
-                try:
-                    self._store.append(made, expected_size=edge.size, nodes=nodes)
-                except RejectedError:  # another process wrote: once more, on what there is now
-                    if last:
-                        raise
-                    continue
-                self._edge = grown
-                break
+        captured = self._sequencer.sequence([self._admit(item, token_id) for item in submissions])
         self._grown.set()
-        return [Captured(new.event_id, index) for index, new in enumerate(made, edge.size)]
+        return captured
 
-    def _provenance(self, item: Submission, token_id: str) -> Provenance:
+    def _admit(self, item: Submission, token_id: str) -> Admitted:
         now = self._clock.now_ms()
+        if (size := len(item.event.canonical)) > epcis.MAX_EVENT_BYTES:
+            raise InvariantError(
+                f"{size} bytes in canonical form, at most {epcis.MAX_EVENT_BYTES}; split the event",
+                field=f"event {item.event.id}",
+            )
         if (given := item.signature) is None:
-            return Provenance(now, token_id)
+            return Admitted(item.event, Provenance(now, token_id))
         algorithm, key = self._partners.key(given.key_id, given.algorithm)
         try:
             signature.verify(algorithm, key, given.signature, item.event.canonical, field="signature")
         except VerificationError as exc:
             raise InvariantError("not this key's over the event's canonical bytes", field="signature") from exc
-        return Provenance(now, given.key_id, PartnerSignature(algorithm, key, given.signature))
-
-    def _refuse_repeats(self, events: Sequence[epcis.Event]) -> None:
-        known = self._store.known([event.jcs for event in events])
-        seen: set[bytes] = set()
-        for event in events:
-            if event.jcs in known:
-                raise AlreadyCapturedError(event.id, known[event.jcs])
-            if event.jcs in seen:
-                raise InvariantError("stands twice in what was sent", field=f"event {event.id}")
-            seen.add(event.jcs)
-
-    def _entries(
-        self, size: int, submissions: Sequence[Submission], provenances: Sequence[Provenance]
-    ) -> list[NewEntry]:
-        touched = [item.event.summary.lots for item in submissions]
-        links = dict(self._store.lots(sorted({lot for lots in touched for lot in lots})))
-        made = []
-        for index, (item, provenance, lots) in enumerate(zip(submissions, provenances, touched, strict=True), size):
-            new = self._entry(index, item.event, provenance, [(lot, links.get(lot)) for lot in lots])
-            links.update((link.lot, link) for link in new.lots)
-            made.append(new)
-        return made
-
-    def _entry(
-        self, index: int, event: epcis.Event, provenance: Provenance, lots: Sequence[tuple[str, LotLink | None]]
-    ) -> NewEntry:
-        keys = [before.key if before else self._random(entry.LOT_KEY_SIZE) for _, before in lots]
-        fields = disclosure.disclose(
-            event.members,
-            event.jcs,
-            provenance,
-            [(lot, key, before.leaf if before else None) for key, (lot, before) in zip(keys, lots, strict=True)],
-            self._random,
-            context=event.context,
-        )
-        links = [entry.link(key, before.leaf if before else None) for key, (_, before) in zip(keys, lots, strict=True)]
-        sealed = entry.seal(entry.EPCIS, [*map(entry.digest, fields), *links], self._random)
-        leaf = merkle.leaf_hash(sealed)
-        return NewEntry(
-            entry=sealed,
-            leaf=leaf,
-            event_id=event.id,
-            jcs=event.jcs,
-            event=event.canonical,
-            disclosures=fields,
-            lots=tuple(LotLink(lot, key, index, leaf) for key, (lot, _) in zip(keys, lots, strict=True)),
-            captured_ms=provenance.captured_ms,
-            submitter=provenance.by,
-        )
-
-    def _frontier(self) -> merkle.Frontier:
-        edge = self._edge
-        if edge is None:
-            edge = self._edge = merkle.frontier(self._store.size(), self._store.nodes)
-        return edge
+        return Admitted(item.event, Provenance(now, given.key_id, PartnerSignature(algorithm, key, given.signature)))
 
     # -------------------------------------------------------------- integrate
 
@@ -184,8 +117,7 @@ class Custody:
         """
         with self._signing:
             last = self._store.checkpoint()
-            with self._writing:
-                edge = self._frontier()
+            edge = self._sequencer.edge()
             now = self._clock.now_ms()
             if edge.size <= (last.size if last else 0) or (last and 0 <= now - last.time_ms < _CHECKPOINT_MS):
                 return last

@@ -8,7 +8,8 @@
     (6) its key has signed the COSE receipt, the checkpoint and the receipt
     (7) the anchor, where there is one, is on the chain and contract pinned for the log, or on one in which the log went
         on after that was retired, where a chain can be asked
-    (8) what is shown agrees with itself: the event with its hash, the partner's signature, the lots with their keys
+    (8) the entry's type is one this verifier can judge (if not: UndecidedError, a newer one may know it)
+    (9) what is shown agrees with itself: the event with its hash, the partner's signature, the lots with their keys
 
 What the anchor says of block and transaction is the log's word until `check_anchor` has asked the chain.
 """
@@ -95,9 +96,10 @@ class Verdict:
 
 
 def verify(data: bytes, trusted: Sequence[TrustedLog], successors: Successors | None = None) -> Verdict:
-    """Verify a receipt. Raises VerificationError (it is false) or UndecidedError (its log is not trusted).
+    """Verify a receipt.
 
     successors: without it, no other contract than the pinned one is taken.
+    Raises VerificationError (it is false) or UndecidedError (its log is not trusted, or its type is not known here).
     """
     # (1)
     receipt = format_.read(data)
@@ -123,6 +125,11 @@ def verify(data: bytes, trusted: Sequence[TrustedLog], successors: Successors | 
     if receipt.anchor is not None:
         log = _placed(receipt.anchor, log, successors)
     # (8)
+    if opened.type != entry.EPCIS:
+        raise UndecidedError(
+            f"{log.origin} commits to it, but what an entry of type {opened.type} says is for a newer verifier to judge"
+        )
+    # (9)
     fields = {item.name: _value(item) for item in receipt.disclosures}
     members = {item.name: item.value for item in disclosure.members(receipt.disclosures)}
     canonical = _whole_event(members, fields)

@@ -16,8 +16,6 @@ from tweeling.domain.log import Anchor, Checkpoint, Disclosure, LotLink, Sequenc
 from tweeling.errors import InvariantError, RejectedError
 from tweeling.ports.logstore import Kept, NewEntry
 
-_CHUNK = 200
-
 _SIZE = sa.select(sa.func.coalesce(sa.func.max(ENTRY.c.idx) + 1, 0))
 _SEQUENCED = (ENTRY.c.idx, ENTRY.c.body.label("entry"), ENTRY.c.event_id, ENTRY.c.captured_ms)
 
@@ -48,10 +46,7 @@ class SqlLogStore:
             bulk.insert(connection, ENTRY, [_entry_row(at, new) for at, new in enumerate(entries, expected_size)])
             bulk.insert(connection, EVENT, [_event_row(at, new) for at, new in enumerate(entries, expected_size)])
             self._subtrees.insert(connection, nodes)
-            names = list(newest)
-            for start in range(0, len(names), _CHUNK):
-                connection.execute(sa.delete(LOT).where(LOT.c.lot.in_(names[start : start + _CHUNK])))
-            bulk.insert(connection, LOT, [_lot_row(link) for link in newest.values()])
+            bulk.upsert(connection, LOT, [_lot_row(link) for link in newest.values()])
 
     def nodes(self, keys: Sequence[tuple[int, int]]) -> Sequence[bytes]:
         """Hashes of complete subtrees by (level, index), in the order asked."""
@@ -96,22 +91,15 @@ class SqlLogStore:
 
     def known(self, jcs: Sequence[bytes]) -> Mapping[bytes, int]:
         """The indices of the entries with exactly these events, for those that there are."""
-        found: dict[bytes, int] = {}
         with self._records.read() as connection:
-            for start in range(0, len(jcs), _CHUNK):
-                query = sa.select(EVENT.c.jcs, EVENT.c.idx).where(EVENT.c.jcs.in_(jcs[start : start + _CHUNK]))
-                found.update((bytes(row.jcs), row.idx) for row in connection.execute(query))
-        return found
+            rows = bulk.where_any(connection, "SELECT jcs, idx FROM event", EVENT.c.jcs, jcs)
+            return {bytes(row.jcs): row.idx for row in rows}
 
     def lots(self, lots: Sequence[str]) -> Mapping[str, LotLink]:
         """The newest link of each lot that has one."""
-        found: dict[str, LotLink] = {}
         with self._records.read() as connection:
-            for start in range(0, len(lots), _CHUNK):
-                query = sa.select(LOT).where(LOT.c.lot.in_(lots[start : start + _CHUNK]))
-                for row in connection.execute(query):
-                    found[row.lot] = LotLink(row.lot, bytes(row.key), row.idx, bytes(row.leaf))
-        return found
+            rows = bulk.where_any(connection, "SELECT lot, key, idx, leaf FROM lot", LOT.c.lot, lots)
+            return {row.lot: LotLink(row.lot, bytes(row.key), row.idx, bytes(row.leaf)) for row in rows}
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint; RejectedError for another root at a size already signed."""
@@ -170,7 +158,7 @@ def _event_row(index: int, new: NewEntry) -> dict[str, Any]:
         "idx": index,
         "jcs": new.jcs,
         "body": new.event,
-        "disclosures": cbor2.dumps([list(item) for item in new.disclosures]),
+        "disclosures": cbor2.dumps(new.disclosures),
         "submitter": new.submitter,
     }
 

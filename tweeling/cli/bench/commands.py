@@ -69,6 +69,28 @@ def query(
 
 
 @app.command()
+def custody(
+    events: Annotated[int, typer.Option(min=500, help="In bulk, unsigned and then signed.")] = 20_000,
+    run_seconds: Annotated[float, typer.Option("--seconds", min=1, help="At 200 events a second, each time.")] = 10,
+    submitters: Annotated[int, typer.Option(min=1, max=64, help="Who send these, at the same time.")] = 8,
+    anchors: Annotated[
+        int, typer.Option(min=0, max=50, help="On a development chain, for each size of batch; 0 leaves it out.")
+    ] = 20,
+    records: Annotated[
+        str | None,
+        typer.Option(metavar="URL", envvar="TWEELING_BENCH_RECORDS", help="An empty record store, else a SQLite file."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How soon an event is durable in the custody log, how many a second, and what anchors cost."""
+    from tweeling.cli.bench.custody import Options, run
+    from tweeling.cli.bench.report import Report
+
+    options = Options(events=events, seconds=run_seconds, submitters=submitters, anchors=anchors, records=records)
+    raise typer.Exit(run(options, Report(_out, as_json=as_json)))
+
+
+@app.command()
 def edge(
     run_seconds: Annotated[float, typer.Option("--seconds", min=1, help="Of each measurement.")] = 5,
     writers: Annotated[int, typer.Option(min=1, max=64, help="Threads that put single readings.")] = 8,
