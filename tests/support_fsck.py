@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 from rich.console import Console
-from support_custody import LOG_ID, Bench, shipping
+from support_custody import Bench, shipping
 from support_ingest import NOW, HandClock, message, reading, weighing
 
 from tweeling import bootstrap, config
@@ -20,7 +20,6 @@ from tweeling.adapters.intake import KEEP
 from tweeling.adapters.journal import SqliteJournal
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.cli.fsck import run_fsck
-from tweeling.domain.log import Anchor
 from tweeling.ports.inbox import Message
 from tweeling.services.ingest import Ingest
 from tweeling.services.projection import Projector
@@ -77,8 +76,7 @@ def install(folder: Path, settings: str = "") -> None:
                 hub.log.integrate()
         newest = hub.log.store.checkpoint()
         assert newest is not None
-        anchor = Anchor(newest.size, newest.root, 31337, "0x" + "00" * 20, LOG_ID, 1, bytes(32), bytes(32))
-        hub.log.store.save_anchor(anchor)
+        hub.log.store.save_anchor(hub.log.ledger.anchor(newest.size, newest.root, []))
         (folder / "trust.json").write_bytes(hub.log.trust.encode())
 
 
