@@ -30,6 +30,11 @@ KEYS = {
 }
 COLUMNS = {table.name: list(table.columns.keys()) for table in (ENTRY, EVENT, NODE, LOT, CHECKPOINT, ANCHOR)}
 ERASED = 4
+UNDERIVED = {
+    ("entry", ERASED): ("event_id", "captured_ms"),
+    ("event", ERASED): ("jcs", "submitter"),
+    ("lot", "urn:epc:class:lgtin:4012345.011111.D"): ("key",),
+}
 LOTS = {letter: f"urn:epc:class:lgtin:4012345.011111.{letter}" for letter in "ABCDE"}
 
 Row = dict[str, Any]
@@ -75,12 +80,17 @@ class Log(NamedTuple):
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY {', '.join(KEYS[table])}")]  # noqa: S608 -- ours
 
-    def dump(self) -> list[list[Row]] | None:
-        """Every row of the custody log as SQLite reads it, None where it cannot."""
+    def dump(self) -> list[Row] | None:
+        """All of the custody log that can be derived, as SQLite reads it; None where it cannot."""
         try:
-            return [self.rows(table) for table in KEYS]
+            rows = [{"table": table, **row} for table in KEYS for row in self.rows(table)]
         except (sqlite3.Error, UnicodeDecodeError):
             return None
+        for row in rows:
+            for column in UNDERIVED.get((row["table"], next(iter(_key(row["table"], row).values()))), ()):
+                del row[column]
+            row.pop("time_ms", None)
+        return rows
 
 
 def make_log(folder: Path) -> Log:

@@ -80,10 +80,10 @@ def install(folder: Path, settings: str = "") -> None:
         (folder / "trust.json").write_bytes(hub.log.trust.encode())
 
 
-def fsck(folder: Path) -> tuple[int, dict[str, dict[str, Any]]]:
+def fsck(folder: Path, *, ask_chain: bool = True) -> tuple[int, dict[str, dict[str, Any]]]:
     """The exit code, and every check by its name."""
     told = io.StringIO()
-    code = run_fsck(folder, as_json=True, out=Console(file=told, soft_wrap=True))
+    code = run_fsck(folder, as_json=True, out=Console(file=told, soft_wrap=True), ask_chain=ask_chain)
     answer = json.loads(told.getvalue())
     assert answer["ok"] == all(check["ok"] for check in answer["checks"]) == (code == 0)
     return code, {check["check"]: check for check in answer["checks"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -21,6 +21,7 @@ from support_edits import (
 )
 
 from tweeling.adapters.sql.tables import METADATA
+from tweeling.errors import TweelingError
 
 TABLES = sorted(COLUMNS)
 FEW = 8
@@ -107,3 +108,36 @@ def test_what_is_edited_is_found_and_named(log: Log, table: str) -> None:
 def test_each_byte_of_each_value_and_each_swap_is_found_and_named(log: Log, table: str) -> None:
     counted, _ = found_all(log, (*edits_of_values(log, table), *swaps(log, table, apart=100)))
     assert counted > 300
+
+
+def flipped_bytes(log: Log, places: Sequence[int]) -> tuple[int, int]:
+    """Flip a bit at each place of the file; return how many changed a row, and how many nothing that is read."""
+    sound, rows = log.path.read_bytes(), log.dump()
+    changed = idle = 0
+    for at in places:
+        log.path.write_bytes(sound[:at] + bytes([sound[at] ^ 1 << at % 8]) + sound[at + 1 :])
+        try:
+            lines = findings(log.audit())
+        except TweelingError as exc:
+            lines = [str(exc)]
+        if log.dump() == rows:
+            idle += not lines
+        else:
+            assert lines, f"byte {at} of the file is another, and nobody says so"
+            changed += 1
+    return changed, idle
+
+
+def test_a_byte_of_the_file_that_changes_a_row_is_named_and_none_is_a_traceback(log: Log) -> None:
+    size = len(log.path.read_bytes())
+    changed, idle = flipped_bytes(log, Random(5).sample(range(size), 80))
+    assert changed > 5
+    assert idle > 5, "most of a small file is free space"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_each_byte_of_the_file_that_changes_a_row_is_named_and_none_is_a_traceback(log: Log) -> None:
+    size = len(log.path.read_bytes())
+    changed, _ = flipped_bytes(log, Random(6).sample(range(size), 8000))
+    assert changed > 1000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
@@ -31,6 +31,15 @@ _WORDS = {int: "number", str: "text"}
 R = TypeVar("R")
 
 
+class _Level(NamedTuple):
+    level: int
+
+
+class _Applied(NamedTuple):
+    source: str
+    through: int
+
+
 class SqlRecordsAudit:
     """A `RecordsAudit` over one transaction."""
 
@@ -47,19 +56,22 @@ class SqlRecordsAudit:
 
     def sources(self) -> Mapping[str, int]:
         """See `RecordsAudit`."""
-        return {str(source): int(through) for source, through in self._rows(sa.select(APPLIED))}
+        return {row.source: row.through for row in self._typed(_Applied, "applied", sa.select(APPLIED))}
 
     def history(self) -> int:
         """See `RecordsAudit`."""
         rows = self._rows(sa.select(FACT.c.body).where(FACT.c.key == _HISTORY))
-        return sum(int(json.loads(body)["points"]) for (body,) in rows)
+        try:
+            return sum(int(json.loads(body)["points"]) for (body,) in rows)
+        except (ValueError, TypeError, KeyError) as exc:
+            raise VerificationError("says no number of points", field=f"fact {_HISTORY}") from exc
 
     def movements(self) -> Iterator[MovementRow]:
         """See `RecordsAudit`."""
         # Another collation than that of bytes would bring them in another order than the journal's.
         names = _IDENTITY if self._sqlite else tuple(sa.collate(column, "C") for column in _IDENTITY)
         query = sa.select(*_MOVEMENTS).order_by(*names, MOVEMENT.c.seq, MOVEMENT.c.idx)
-        return map(MovementRow._make, self._rows(query))
+        return self._typed(MovementRow, "movement of", query)
 
     def corrections(self) -> Collection[str]:
         """See `RecordsAudit`."""
@@ -83,7 +95,8 @@ class SqlRecordsAudit:
 
     def levels(self) -> Collection[int]:
         """See `RecordsAudit`."""
-        return [int(level) for (level,) in self._rows(sa.select(NODE.c.level).distinct().order_by(NODE.c.level))]
+        query = sa.select(NODE.c.level).distinct().order_by(NODE.c.level)
+        return [row.level for row in self._typed(_Level, "node of level", query)]
 
     def checkpoints(self) -> Iterator[HeadRow]:
         """See `RecordsAudit`."""
