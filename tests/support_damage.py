@@ -333,8 +333,8 @@ RECORDS: Damage = {
         ("custody tree", r"^subtree, level -1 index 0: None / 0{64}"),
     ),
     "a subtree as high as can be": (
-        ["UPDATE node SET level = 4611686018427387904 WHERE level = 3"],
-        ("custody tree", r"^subtree, level 4611686018427387904 index 0: None / "),
+        ["UPDATE node SET level = 4611686018427387904 WHERE level = 0 AND idx = 2"],
+        ("custody tree", r"^subtree, level 4611686018427387904 index 2: None / "),
     ),
     "an anchor of another contract": (
         ["UPDATE anchor SET contract = '0x0000000000000000000000000000000000000000'"],

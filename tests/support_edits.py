@@ -76,9 +76,10 @@ class Log(NamedTuple):
             return [_records_file(records), *audit_custody(records, self.trusted, told)]
 
     def rows(self, table: str) -> list[Row]:
+        names = COLUMNS[table]
+        query = f"SELECT {', '.join(names)} FROM {table} ORDER BY {', '.join(KEYS[table])}"  # noqa: S608 -- ours
         with closing(sqlite3.connect(self.path)) as db:
-            db.row_factory = sqlite3.Row
-            return [dict(row) for row in db.execute(f"SELECT * FROM {table} ORDER BY {', '.join(KEYS[table])}")]  # noqa: S608 -- ours
+            return [dict(zip(names, row, strict=True)) for row in db.execute(query)]
 
     def dump(self) -> list[Row] | None:
         """All of the custody log that can be derived, as SQLite reads it; None where it cannot."""

@@ -7,21 +7,23 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import httpx
 import sqlalchemy as sa
 from eth_utils.crypto import keccak
 from support_broker import until
-from support_custody import shipping
 from support_postgres import Postgres
 from support_rig_files import BrokerFiles, Node, write_hub
 from support_rig_program import Guard, Program
 from support_rig_rpc import Wire
+from support_rig_rude import REFUSED, good, request
 from support_servers import lasting_port, need
 
 from tweeling.adapters.evm import deploy, devchain, keyfile
@@ -44,7 +46,7 @@ class Answered(NamedTuple):
 
 @dataclass
 class Clients:
-    """Bring events as fast as they are taken, each anew until it is answered; stop with the block."""
+    """Bring events as fast as they are taken, each anew until it is answered; others, what no partner should send."""
 
     url: str
     capture_token: str
@@ -54,14 +56,16 @@ class Clients:
     wrong: list[str] = field(default_factory=list)
     sent: int = 0
     left: list[int] = field(default_factory=list)  # asked, and never answered
+    statuses: Counter[int] = field(default_factory=Counter)  # of the rude
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
-    def bring(self, count: int = 3) -> Iterator[None]:
-        """Have so many clients bring events while the block runs, what was left unanswered first."""
+    def bring(self, count: int = 3, *, rude: Sequence[int] = (1,)) -> Iterator[None]:
+        """Have clients bring events while the block runs, what was left unanswered first. rude: a seed for each."""
         self._stop.clear()
         threads = [threading.Thread(target=self._bring) for _ in range(count)]
+        threads += [threading.Thread(target=self._be_rude, args=(seed,)) for seed in rude]
         for each in threads:
             each.start()
         try:
@@ -87,8 +91,24 @@ class Clients:
                 elif number % 7 == 0:
                     self._receipt(http, number)
 
+    def _be_rude(self, seed: int) -> None:
+        rng = Random(seed * 10_000 + self.sent)
+        with httpx.Client(base_url=self.url, timeout=30, trust_env=False) as http:
+            while not self._stop.is_set():
+                asked = request(rng, self.capture_token, rng.randint(1, max(self.sent, 1)))
+                try:
+                    answer = http.request(asked.method, asked.path, content=asked.content, headers=asked.headers)
+                except httpx.HTTPError:  # it is down, or has hung up on what is too large
+                    self._stop.wait(0.02)
+                    continue
+                self.statuses[answer.status_code] += 1
+                if answer.status_code == 201:
+                    continue  # what was broken in it broke nothing
+                if answer.status_code not in REFUSED:
+                    self.wrong.append(f"{answer.status_code} for {asked.method} {asked.path} {asked.content[:300]!r}")
+
     def _capture(self, http: httpx.Client, number: int) -> bool:
-        event = shipping(number, lot=f"urn:epc:class:lgtin:4012345.011111.{number % 5}")
+        event = good(number)
         headers = {"Authorization": f"Bearer {self.capture_token}"}
         try:
             answer = http.post("/events", json=event, headers=headers)
@@ -98,7 +118,7 @@ class Clients:
             return False
         told = answer.json()
         if answer.status_code == 201:
-            self.answered[number] = Answered(told["event_id"], told["index"])
+            self.answered[number] = Answered(told["eventID"], told["index"])
         elif answer.status_code == 409:
             index = int(told["detail"].split("as entry ")[1].split(":")[0])
             self.answered[number] = Answered(event["eventID"], index)
@@ -208,11 +228,11 @@ class CustodyRig:
             if each["topics"][0] == _ANCHORED
         ]
 
-    def fsck(self) -> dict[str, Any]:
-        """What `tweeling fsck` says, by check; it has to agree."""
+    def fsck(self, *, code: int = 0) -> dict[str, Any]:
+        """What `tweeling fsck` says, by check; it has to end with this code."""
         command = [sys.executable, "-m", "tweeling", "fsck", "--json", "--data", str(self.installation.folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
         return {check["check"]: check for check in json.loads(done.stdout)["checks"]}
 
     def _open(self) -> sqlite3.Connection:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
+import cbor2
 import pytest
 from support_edits import (
     COLUMNS,
@@ -47,7 +50,7 @@ def hidden(edit: Edit) -> bool:
             return True
         case "checkpoint", None:  # no anchor speaks of these
             return deleted and where in {5, 7}
-        case "anchor", None:  # a hub that was killed may not have the newest yet
+        case "anchor", None:  # a hub that was killed may not have the newest
             return deleted and where == 6
         case ("entry", "event_id" | "captured_ms") | (
             "event",
@@ -86,12 +89,34 @@ def test_a_sound_log_is_found_sound(log: Log) -> None:
         "custody entries": "7 entries; of 1 the event is erased",
         "custody tree": "11 subtrees computed anew",
         "custody heads": "4 checkpoints, 2 anchors",
-        "custody chain": "2 anchors agree with chain 31337, block 100",
+        "custody chain": "2 anchors compared with chain 31337, block 100",
     }
 
 
 def test_every_table_of_the_custody_log_is_edited() -> None:
     assert METADATA.tables.keys() - {"region", "movement", "fact", "applied"} == set(TABLES)
+
+
+def _without(log: Log, place: int, field: str) -> list[str]:
+    """What is found when a field is cut out of an entry's disclosures, with care."""
+    with closing(sqlite3.connect(log.path)) as db:
+        (raw,) = db.execute("SELECT disclosures FROM event WHERE idx = ?", (place,)).fetchone()
+        left = [item for item in cbor2.loads(raw) if item[1] != field]
+        assert len(left) == len(cbor2.loads(raw)) - 1
+        db.execute("UPDATE event SET disclosures = ? WHERE idx = ?", (cbor2.dumps(left), place))
+        db.commit()
+    return findings(log.audit())
+
+
+@pytest.mark.parametrize(
+    "field", ["/captured", "/submitter", "/signature", "/jcs", "/lot/1", "/lot/2", "eventID", "bizStep"]
+)
+def test_a_disclosure_that_is_cut_out_is_missed(log: Log, field: str) -> None:
+    assert any("entry 2" in line for line in _without(log, 2, field))
+
+
+def test_the_context_of_a_document_that_is_cut_out_looks_like_a_decoy(log: Log) -> None:
+    assert _without(log, 3, "/context") == []
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from eth_abi.abi import decode
 from eth_typing import ChecksumAddress
@@ -15,7 +15,7 @@ from web3.exceptions import Web3RPCError
 
 from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
 from tweeling.adapters.evm.chain import Chain
-from tweeling.errors import RejectedError, UnavailableError, VerificationError
+from tweeling.errors import VerificationError
 from tweeling.ports.audit import AnchorRow, Look
 
 _TIMEOUT_S: Final = 10.0
@@ -66,33 +66,29 @@ class EvmChainAudit:
             last = int(self._chain.web3.eth.block_number)
         first, span = 0, _SPAN
         while first <= last:
-            try:
-                events = self._events(first, min(first + span - 1, last))
-            except (UnavailableError, RejectedError) as exc:
-                if span <= _LEAST or not isinstance(exc.__cause__, Web3RPCError):
-                    raise
-                span //= 2
-                continue
-            yield from map(self._row, events)
+            with self._chain.answers():
+                try:
+                    rows = self._rows(first, min(first + span - 1, last))
+                except Web3RPCError:
+                    if span <= _LEAST:
+                        raise
+                    span //= 2
+                    continue
+            yield from rows
             first += span
-            span = 2 * span if len(events) < _MANY else span
+            span = 2 * span if len(rows) < _MANY else span
 
-    def _events(self, first: int, last: int) -> list[Any]:
-        with self._chain.answers():
-            return list(
-                self._chain.web3.eth.get_logs(
-                    {
-                        "address": self._address,
-                        "topics": [HexBytes(_ANCHORED), HexBytes(self._log_id)],
-                        "fromBlock": first,
-                        "toBlock": last,
-                    }
-                )
-            )
-
-    def _row(self, event: Any) -> AnchorRow:
-        with self._chain.answers():
-            return AnchorRow(
+    def _rows(self, first: int, last: int) -> list[AnchorRow]:
+        events = self._chain.web3.eth.get_logs(
+            {
+                "address": self._address,
+                "topics": [HexBytes(_ANCHORED), HexBytes(self._log_id)],
+                "fromBlock": first,
+                "toBlock": last,
+            }
+        )
+        return [
+            AnchorRow(
                 size=int.from_bytes(event["topics"][2]),
                 root=bytes(event["data"]),
                 chain_id=self._chain.id,
@@ -102,6 +98,8 @@ class EvmChainAudit:
                 block_hash=bytes(event["blockHash"]),
                 transaction=bytes(event["transactionHash"]),
             )
+            for event in events
+        ]
 
 
 @contextmanager

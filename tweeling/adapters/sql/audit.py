@@ -200,6 +200,8 @@ def _engine(url: sa.URL) -> sa.Engine:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except UnicodeDecodeError as exc:  # SQLite quotes what it cannot make sense of
+        raise VerificationError("cannot be read any more: its schema is no text", field="records") from exc
     except (sa_exc.DBAPIError, sa_exc.TimeoutError, OSError) as exc:
         cause = getattr(exc, "orig", None) or exc
         if isinstance(cause, sqlite3.Error) and seen(cause):

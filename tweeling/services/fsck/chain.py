@@ -9,6 +9,7 @@ from tweeling.errors import ConfigError, RejectedError, UnavailableError, Undeci
 from tweeling.ports.audit import AnchorRow, ChainAudit, Installation, Look
 from tweeling.services.fsck.report import Check
 
+_NAMED = 5
 _TOLD = ("root", "block", "block_hash", "transaction")
 
 
@@ -23,6 +24,7 @@ class ChainCheck:
         self._chain: ChainAudit | None = None
         self._seen = Look(0, 0, b"")
         self._newest: AnchorRow | None = None
+        self._waiting: list[AnchorRow] = []  # without a row, and above every row so far
         self._count = 0
         try:
             chain = closing.enter_context(installation.chain())
@@ -59,16 +61,20 @@ class ChainCheck:
             self._newest = event
         if row is not None:
             self._count += 1
+            self._miss_waiting()
             for name in _TOLD:
                 self.check.compare(name, f"anchor {row.size}", expected=getattr(event, name), found=getattr(row, name))
             return True
         if event.block > self._seen.block:  # since the first look, and the records are older
             return False
-        if event.size == self._seen.size:
-            self.check.say(f"size {event.size} is in block {event.block}; the hub takes it up when it runs")
-        else:
-            self.check.add("anchor", f"size {event.size}", expected=f"a row, as block {event.block} says", found=None)
+        self._waiting.append(event)
         return True
+
+    def _miss_waiting(self) -> None:
+        """A hub takes up what it has missed before it anchors more: where a later row stands, these were there once."""
+        for event in self._waiting:
+            self.check.add("anchor", f"size {event.size}", expected=f"a row, as block {event.block} says", found=None)
+        self._waiting.clear()
 
     def finish(self) -> None:
         """The chain's events are all read: the contract's head is the newest of them."""
@@ -76,4 +82,9 @@ class ChainCheck:
             return
         newest = (self._newest.size, self._newest.root.hex()) if self._newest else (0, "")
         self.check.compare("head", "contract", expected=newest, found=(self._seen.size, self._seen.root.hex()))
-        self.check.say(f"{self._count:,} anchors agree with chain {self._chain.chain_id}, block {self._seen.block:,}")
+        self.check.say(
+            f"{self._count:,} anchors compared with chain {self._chain.chain_id}, block {self._seen.block:,}"
+        )
+        if self._waiting:
+            sizes = ", ".join(str(event.size) for event in self._waiting[-_NAMED:])
+            self.check.say(f"{len(self._waiting):,} more are on the chain, which a hub takes up when it runs: {sizes}")
