@@ -78,7 +78,7 @@ class Log(NamedTuple):
     def rows(self, table: str) -> list[Row]:
         names = COLUMNS[table]
         query = f"SELECT {', '.join(names)} FROM {table} ORDER BY {', '.join(KEYS[table])}"  # noqa: S608 -- ours
-        with closing(sqlite3.connect(self.path)) as db:
+        with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as db:
             return [dict(zip(names, row, strict=True)) for row in db.execute(query)]
 
     def dump(self) -> list[Row] | None:

@@ -164,5 +164,5 @@ def test_a_byte_of_the_file_that_changes_a_row_is_named_and_none_is_a_traceback(
 @pytest.mark.timeout(3600)
 def test_each_byte_of_the_file_that_changes_a_row_is_named_and_none_is_a_traceback(log: Log) -> None:
     size = len(log.path.read_bytes())
-    changed, _ = flipped_bytes(log, Random(6).sample(range(size), 8000))
-    assert changed > 1000
+    changed, _ = flipped_bytes(log, Random(6).sample(range(size), 4000))
+    assert changed > 400
