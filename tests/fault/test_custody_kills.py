@@ -11,11 +11,11 @@ from support_rig_custody_kills import Killer, plan
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [21])
+@pytest.mark.parametrize("seed", [2829])
 def test_a_killed_hub_loses_no_event_it_has_answered_and_signs_no_second_root(tmp_path: Path, seed: int) -> None:
     with custody_rig(tmp_path) as rig:
         killer = Killer(rig)
-        killer.carry_out(plan(seed, 6))
+        killer.carry_out(plan(seed, 5))
         killer.finish()
 
 

