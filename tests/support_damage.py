@@ -288,6 +288,62 @@ RECORDS: Damage = {
         ["UPDATE lot SET idx = 50 WHERE lot LIKE '%.0'"],
         ("records file", r"lot: row \d+ belongs to no row of entry"),
     ),
+    "a lot set back": (
+        ["UPDATE lot SET idx = 2, leaf = (SELECT hash FROM node WHERE level = 0 AND idx = 2) WHERE lot LIKE '%.0'"],
+        ("custody entries", r"^lot's newest entry, lot urn:epc:class:lgtin:4012345\.011111\.0: 8 or later / 2"),
+    ),
+    "the key of a lot": (
+        ["UPDATE lot SET key = zeroblob(32) WHERE lot LIKE '%.1'"],
+        ("custody entries", r"^lot's key, lot urn:epc:class:lgtin:4012345\.011111\.1: that of entry 0 / another"),
+    ),
+    "a lot is gone": (
+        ["DELETE FROM lot WHERE lot LIKE '%.1'"],
+        ("custody entries", r"^lot, lot urn:epc:class:lgtin:4012345\.011111\.1: a row, for entry 0 touches it / None"),
+    ),
+    "a lot out of nowhere": (
+        ["INSERT INTO lot SELECT 'urn:other', key, idx, leaf FROM lot WHERE lot LIKE '%.1'"],
+        ("custody entries", r"^lot, lot urn:other: touched by entry 9 / untouched by it"),
+    ),
+    "a time of capture": (
+        ["UPDATE entry SET captured_ms = captured_ms + 1 WHERE idx = 4"],
+        ("custody entries", r"^captured_ms, entry 4: (\d+) / \d+"),
+    ),
+    "an id": (
+        ["UPDATE entry SET event_id = 'urn:other' WHERE idx = 4"],
+        ("custody entries", r"^event_id, entry 4: urn:uuid:\S+ / urn:other"),
+    ),
+    "a submitter": (
+        ["UPDATE event SET submitter = 'T2' WHERE idx = 4"],
+        ("custody entries", r"^submitter, entry 4: T1 / T2"),
+    ),
+    "an event is gone": (
+        ["DELETE FROM event WHERE idx = 4"],
+        ("custody entries", r"^event, entry 4: a row, erased or not / None"),
+    ),
+    "half an erasure": (
+        ["UPDATE event SET body = NULL WHERE idx = 4"],
+        ("custody entries", r"^erasure, entry 4: event and disclosures erased together / only no event"),
+    ),
+    "an event of no entry": (
+        ["UPDATE event SET idx = 40 WHERE idx = 4"],
+        ("custody entries", r"^event, entry 40: an entry / None"),
+    ),
+    "a subtree of no level": (
+        ["INSERT INTO node VALUES (-1, 0, zeroblob(32))"],
+        ("custody tree", r"^subtree, level -1 index 0: None / 0{64}"),
+    ),
+    "a subtree as high as can be": (
+        ["UPDATE node SET level = 4611686018427387904 WHERE level = 0 AND idx = 2"],
+        ("custody tree", r"^subtree, level 4611686018427387904 index 2: None / "),
+    ),
+    "an anchor of another contract": (
+        ["UPDATE anchor SET contract = '0x0000000000000000000000000000000000000000'"],
+        ("custody heads", r"^contract, anchor 8: 0xab\w+ / 0x00\w+"),
+    ),
+    "a checkpoint that is anchored is gone": (
+        ["DELETE FROM checkpoint WHERE size = 8"],
+        ("custody heads", r"^checkpoint, size 8: signed, for it is anchored / None"),
+    ),
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 from rich.console import Console
-from support_custody import LOG_ID, Bench, shipping
+from support_custody import Bench, shipping
 from support_ingest import NOW, HandClock, message, reading, weighing
 
 from tweeling import bootstrap, config
@@ -20,7 +20,6 @@ from tweeling.adapters.intake import KEEP
 from tweeling.adapters.journal import SqliteJournal
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.cli.fsck import run_fsck
-from tweeling.domain.log import Anchor
 from tweeling.ports.inbox import Message
 from tweeling.services.ingest import Ingest
 from tweeling.services.projection import Projector
@@ -77,15 +76,14 @@ def install(folder: Path, settings: str = "") -> None:
                 hub.log.integrate()
         newest = hub.log.store.checkpoint()
         assert newest is not None
-        anchor = Anchor(newest.size, newest.root, 31337, "0x" + "00" * 20, LOG_ID, 1, bytes(32), bytes(32))
-        hub.log.store.save_anchor(anchor)
+        hub.log.store.save_anchor(hub.log.ledger.anchor(newest.size, newest.root, []))
         (folder / "trust.json").write_bytes(hub.log.trust.encode())
 
 
-def fsck(folder: Path) -> tuple[int, dict[str, dict[str, Any]]]:
+def fsck(folder: Path, *, ask_chain: bool = True) -> tuple[int, dict[str, dict[str, Any]]]:
     """The exit code, and every check by its name."""
     told = io.StringIO()
-    code = run_fsck(folder, as_json=True, out=Console(file=told, soft_wrap=True))
+    code = run_fsck(folder, as_json=True, out=Console(file=told, soft_wrap=True), ask_chain=ask_chain)
     answer = json.loads(told.getvalue())
     assert answer["ok"] == all(check["ok"] for check in answer["checks"]) == (code == 0)
     return code, {check["check"]: check for check in answer["checks"]}

@@ -98,6 +98,10 @@ class Postgres:
         self._reader = Thread(target=pipe.read)  # a full pipe would stop the server
         self._reader.start()
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None
+
     def kill(self) -> None:
         """End it and all its sessions at once, as a power cut would."""
         self._end(signal.SIGKILL)

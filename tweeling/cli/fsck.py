@@ -20,14 +20,17 @@ from tweeling.verify import TrustedLog
 from tweeling.verify.plain import plain
 
 
-def run_fsck(folder: Path, *, as_json: bool, out: Console) -> int:
-    """Audit an installation and tell; return 0, or the exit code of evidence that does not agree."""
+def run_fsck(folder: Path, *, as_json: bool, out: Console, ask_chain: bool = True) -> int:
+    """Audit an installation and tell; return 0, or the exit code of evidence that does not agree.
+
+    What cannot be compared (a chain that does not answer) is told, and is no disagreement.
+    """
     installation = Installation(folder)
     installation.check_owner()  # SQLite makes files beside those that it reads
     settings = config.load(installation.config)
     trust = settings.data / "trust.json"
     trusted = TrustedLog.parse(trust.read_bytes(), source=str(trust)) if trust.is_file() else None
-    with bootstrap.audited(settings, lambda: _ask_hub(folder)) as audited:
+    with bootstrap.audited(settings, lambda: _ask_hub(folder), trusted=trusted, ask_chain=ask_chain) as audited:
         checks = fsck.audit(audited, trusted)
     ok = all(check.ok for check in checks)
     if as_json:
@@ -47,12 +50,20 @@ def _ask_hub(folder: Path) -> Iterator[PointsAudit]:
 
 def _as_json(check: Check) -> dict[str, object]:
     found = [each._asdict() for each in check.disagreements]
-    return {"check": check.name, "ok": check.ok, "detail": check.detail, "disagreements": found, "more": check.more}
+    return {
+        "check": check.name,
+        "ok": check.ok,
+        "compared": check.compared,
+        "detail": check.detail,
+        "disagreements": found,
+        "more": check.more,
+    }
 
 
 def _lines(checks: Sequence[Check]) -> Iterator[str]:
     for check in checks:
-        yield f"{'ok    ' if check.ok else 'NOT OK'}  {check.name}{': ' if check.detail else ''}{check.detail}"
+        word = "NOT OK" if not check.ok else "ok    " if check.compared else "?     "
+        yield f"{word}  {check.name}{': ' if check.detail else ''}{check.detail}"
         yield from (f"          {each}" for each in check.disagreements)
         if check.more:
             yield f"          and {check.more:,} more"

@@ -170,11 +170,15 @@ def events(
 
 
 @app.command("fsck")
-def check_files(data: DataFolder = DATA, as_json: AsJson = False) -> None:
+def check_files(
+    data: DataFolder = DATA,
+    no_chain: Annotated[bool, typer.Option("--no-chain", help="Do not ask the chain for the anchors.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Re-derive ranges, totals, points and roots from what is kept; exit 0 all agrees, 3 something does not."""
     from tweeling.cli.fsck import run_fsck
 
-    raise typer.Exit(run_fsck(data, as_json=as_json, out=out))
+    raise typer.Exit(run_fsck(data, as_json=as_json, out=out, ask_chain=not no_chain))
 
 
 @app.command()

@@ -109,13 +109,22 @@ class JournalAudit(Protocol):
 
 
 class EntryRow(NamedTuple):
-    """One entry of the custody log, and what is kept behind it. jcs: None where that is erased."""
+    """One entry of the custody log."""
 
     place: int
     body: bytes
-    jcs: bytes | None
+    event_id: str
+    captured_ms: int
+
+
+class EventRow(NamedTuple):
+    """What is kept behind an entry. event, disclosures: None where they are erased."""
+
+    place: int
+    jcs: bytes
     event: bytes | None
     disclosures: bytes | None
+    submitter: str
 
 
 KEPT_LEVELS = 4
@@ -130,17 +139,31 @@ class NodeRow(NamedTuple):
 
 
 class HeadRow(NamedTuple):
-    """A head of the log that was signed or anchored. note: the signed text, empty for an anchor."""
+    """A head of the log that was signed. note: the signed text."""
 
     size: int
     root: bytes
     note: str
 
 
+class AnchorRow(NamedTuple):
+    """A head of the log under a contract, as the records have it or as the chain tells it."""
+
+    size: int
+    root: bytes
+    chain_id: int
+    contract: str
+    log_id: bytes
+    block: int
+    block_hash: bytes
+    transaction: bytes
+
+
 class LotRow(NamedTuple):
     """The newest entry of a lot, as the next one will be linked to it."""
 
     lot: str
+    key: bytes
     place: int
     leaf: bytes
 
@@ -172,24 +195,60 @@ class RecordsAudit(Protocol):
         """Every entry, in order."""
         ...
 
+    def events(self) -> Iterator[EventRow]:
+        """What is kept behind entries, in their order."""
+        ...
+
     def nodes(self, level: int) -> Iterator[NodeRow]:
         """Every subtree of a level that is kept, in order."""
         ...
 
-    def levels(self) -> int:
-        """How many levels there are up to the highest that is kept."""
+    def levels(self) -> Collection[int]:
+        """The levels of which subtrees are kept."""
         ...
 
     def checkpoints(self) -> Iterator[HeadRow]:
         """Every signed head, the smallest first."""
         ...
 
-    def anchors(self) -> Iterator[HeadRow]:
+    def anchors(self) -> Iterator[AnchorRow]:
         """Every anchored head, the smallest first."""
         ...
 
     def lots(self) -> Iterator[LotRow]:
-        """Every lot."""
+        """Every lot, that of the oldest entry first."""
+        ...
+
+    def lots_named(self, names: Collection[str]) -> Collection[LotRow]:
+        """Those of some lots that there are."""
+        ...
+
+
+class Look(NamedTuple):
+    """What a chain held at a block: the head of our log there, size 0 before the first anchor."""
+
+    block: int
+    size: int
+    root: bytes
+
+
+class ChainAudit(Protocol):
+    """The log on its contract, as anybody may read it.
+
+    Raises UnavailableError while the chain does not answer, VerificationError where the contract is none of ours.
+    """
+
+    @property
+    def chain_id(self) -> int:
+        """The chain."""
+        ...
+
+    def look(self) -> Look:
+        """How it is now."""
+        ...
+
+    def anchored(self) -> Iterator[AnchorRow]:
+        """Every anchor that the contract has told of, the oldest first; those too that come meanwhile."""
         ...
 
 
@@ -235,6 +294,10 @@ class Installation(Protocol):
 
     def records(self) -> AbstractContextManager[RecordsAudit]:
         """Look at facts and custody log."""
+        ...
+
+    def chain(self) -> AbstractContextManager[ChainAudit]:
+        """Ask the chain that holds the log's head; UndecidedError where there is none to ask, and why."""
         ...
 
     def journal(self) -> AbstractContextManager[JournalAudit]:

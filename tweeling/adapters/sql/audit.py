@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
@@ -19,12 +19,25 @@ from tweeling.adapters.sql.engine import in_our_words, migrations
 from tweeling.adapters.sql.tables import ANCHOR, APPLIED, CHECKPOINT, ENTRY, EVENT, FACT, LOT, MOVEMENT, NODE
 from tweeling.domain.correction import KEY as CORRECTION
 from tweeling.errors import ConfigError, UnavailableError, VerificationError
-from tweeling.ports.audit import EntryRow, HeadRow, LotRow, MovementRow, NodeRow
+from tweeling.ports.audit import AnchorRow, EntryRow, EventRow, HeadRow, LotRow, MovementRow, NodeRow
 
 _AT_ONCE = 1000
 _HISTORY = "history"
 _IDENTITY = (MOVEMENT.c.hub, MOVEMENT.c.node, MOVEMENT.c.epoch)
 _MOVEMENTS = tuple(column for column in MOVEMENT.c if column.name != "number")
+_LOTS = sa.select(LOT.c.lot, LOT.c.key, LOT.c.idx, LOT.c.leaf)
+_WORDS = {int: "number", str: "text"}
+
+R = TypeVar("R")
+
+
+class _Level(NamedTuple):
+    level: int
+
+
+class _Applied(NamedTuple):
+    source: str
+    through: int
 
 
 class SqlRecordsAudit:
@@ -43,19 +56,22 @@ class SqlRecordsAudit:
 
     def sources(self) -> Mapping[str, int]:
         """See `RecordsAudit`."""
-        return {str(source): int(through) for source, through in self._rows(sa.select(APPLIED))}
+        return {row.source: row.through for row in self._typed(_Applied, "applied", sa.select(APPLIED))}
 
     def history(self) -> int:
         """See `RecordsAudit`."""
         rows = self._rows(sa.select(FACT.c.body).where(FACT.c.key == _HISTORY))
-        return sum(int(json.loads(body)["points"]) for (body,) in rows)
+        try:
+            return sum(int(json.loads(body)["points"]) for (body,) in rows)
+        except (ValueError, TypeError, KeyError) as exc:
+            raise VerificationError("says no number of points", field=f"fact {_HISTORY}") from exc
 
     def movements(self) -> Iterator[MovementRow]:
         """See `RecordsAudit`."""
         # Another collation than that of bytes would bring them in another order than the journal's.
         names = _IDENTITY if self._sqlite else tuple(sa.collate(column, "C") for column in _IDENTITY)
         query = sa.select(*_MOVEMENTS).order_by(*names, MOVEMENT.c.seq, MOVEMENT.c.idx)
-        return map(MovementRow._make, self._rows(query))
+        return self._typed(MovementRow, "movement of", query)
 
     def corrections(self) -> Collection[str]:
         """See `RecordsAudit`."""
@@ -64,39 +80,62 @@ class SqlRecordsAudit:
 
     def entries(self) -> Iterator[EntryRow]:
         """See `RecordsAudit`."""
-        kept = (EVENT.c.jcs, EVENT.c.body, EVENT.c.disclosures)
-        query = sa.select(ENTRY.c.idx, ENTRY.c.body, *kept).outerjoin(EVENT, EVENT.c.idx == ENTRY.c.idx)
-        return map(EntryRow._make, self._rows(query.order_by(ENTRY.c.idx)))
+        columns = (ENTRY.c.idx, ENTRY.c.body, ENTRY.c.event_id, ENTRY.c.captured_ms)
+        return self._typed(EntryRow, "entry", sa.select(*columns).order_by(ENTRY.c.idx))
+
+    def events(self) -> Iterator[EventRow]:
+        """See `RecordsAudit`."""
+        columns = (EVENT.c.idx, EVENT.c.jcs, EVENT.c.body, EVENT.c.disclosures, EVENT.c.submitter)
+        return self._typed(EventRow, "event", sa.select(*columns).order_by(EVENT.c.idx))
 
     def nodes(self, level: int) -> Iterator[NodeRow]:
         """See `RecordsAudit`."""
         query = sa.select(NODE.c.idx, NODE.c.hash).where(NODE.c.level == level).order_by(NODE.c.idx)
-        return map(NodeRow._make, self._rows(query))
+        return self._typed(NodeRow, f"node of level {level}, index", query)
 
-    def levels(self) -> int:
+    def levels(self) -> Collection[int]:
         """See `RecordsAudit`."""
-        return int(next(self._rows(sa.select(sa.func.coalesce(sa.func.max(NODE.c.level) + 1, 0))))[0])
+        query = sa.select(NODE.c.level).distinct().order_by(NODE.c.level)
+        return [row.level for row in self._typed(_Level, "node of level", query)]
 
     def checkpoints(self) -> Iterator[HeadRow]:
         """See `RecordsAudit`."""
         query = sa.select(CHECKPOINT.c.size, CHECKPOINT.c.root, CHECKPOINT.c.note).order_by(CHECKPOINT.c.size)
-        return map(HeadRow._make, self._rows(query))
+        return self._typed(HeadRow, "checkpoint", query)
 
-    def anchors(self) -> Iterator[HeadRow]:
+    def anchors(self) -> Iterator[AnchorRow]:
         """See `RecordsAudit`."""
-        query = sa.select(ANCHOR.c.size, ANCHOR.c.root).order_by(ANCHOR.c.size)
-        return (HeadRow(size, root, "") for size, root in self._rows(query))
+        names = (name if name != "transaction" else "transaction_hash" for name in AnchorRow._fields)
+        query = sa.select(*(ANCHOR.c[name] for name in names)).order_by(ANCHOR.c.size)
+        return self._typed(AnchorRow, "anchor", query)
 
     def lots(self) -> Iterator[LotRow]:
         """See `RecordsAudit`."""
-        return map(LotRow._make, self._rows(sa.select(LOT.c.lot, LOT.c.idx, LOT.c.leaf).order_by(LOT.c.lot)))
+        return self._typed(LotRow, "lot", _LOTS.order_by(LOT.c.idx))
+
+    def lots_named(self, names: Collection[str]) -> Collection[LotRow]:
+        """See `RecordsAudit`."""
+        return list(self._typed(LotRow, "lot", _LOTS.where(LOT.c.lot.in_(names))))
 
     def rows(self, table: sa.Table, *, at_once: int) -> Iterator[list[dict[str, Any]]]:
-        """Every row of a table, some at once."""
+        """Every row of a table, some at once; they are for another store, so text has to be text."""
         names = table.columns.keys()
         whole = (dict(zip(names, row, strict=True)) for row in self._rows(sa.select(table)))
         while part := list(islice(whole, at_once)):
+            for row in part:
+                _check_text(table.name, row)
             yield part
+
+    def _typed(self, kind: Callable[..., R], table: str, query: sa.Executable) -> Iterator[R]:
+        """Rows whose values are what their columns are for; a damaged file may give any other."""
+        types = get_type_hints(kind)
+        for values in self._rows(query):
+            for (name, expected), value in zip(types.items(), values, strict=True):
+                if not isinstance(value, expected):
+                    raise VerificationError(
+                        f"{name} is no {_WORDS.get(expected, 'bytes')}", field=f"{table} {values[0]}"
+                    )
+            yield kind(*values)
 
     def _rows(self, query: sa.Executable) -> Iterator[tuple[Any, ...]]:
         with _translated():
@@ -143,7 +182,14 @@ def _engine(url: sa.URL) -> sa.Engine:
     if not path.is_file():
         raise UnavailableError(f"records: no such file: {path}")
     address = f"{path.absolute().as_uri()}?mode=ro"
-    engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None))
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(address, uri=True, isolation_level=None)
+        # What is no UTF-8 any more must not hide in which row it stands.
+        connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
+        return connection
+
+    engine = sa.create_engine("sqlite://", creator=connect)
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
@@ -152,10 +198,21 @@ def _engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
+def _check_text(table: str, row: Mapping[str, Any]) -> None:
+    for name, value in row.items():
+        try:
+            if isinstance(value, str):
+                value.encode()
+        except UnicodeEncodeError as exc:
+            raise VerificationError(f"{name} is no text", field=f"{table} {next(iter(row.values()))}") from exc
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
+    except UnicodeDecodeError as exc:  # SQLite quotes what it cannot make sense of
+        raise VerificationError("cannot be read any more: its schema is no text", field="records") from exc
     except (sa_exc.DBAPIError, sa_exc.TimeoutError, OSError) as exc:
         cause = getattr(exc, "orig", None) or exc
         if isinstance(cause, sqlite3.Error) and seen(cause):

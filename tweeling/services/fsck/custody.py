@@ -1,122 +1,97 @@
-"""The custody log against itself: every leaf, subtree and root is computed anew from the entries."""
+"""The custody log against itself and its chain: every leaf, subtree and root is computed anew from the entries.
+
+Everything is read once, in order and side by side, so memory does not grow with the log.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Iterator
 
-import cbor2
-
-from tweeling.domain import entry, note
-from tweeling.domain.log import Disclosure
+from tweeling.domain import entry
 from tweeling.errors import VerificationError
-from tweeling.ports.audit import KEPT_LEVELS, EntryRow, HeadRow, NodeRow, RecordsAudit
+from tweeling.ports.audit import KEPT_LEVELS, EntryRow, EventRow, NodeRow, RecordsAudit
+from tweeling.services.fsck.chain import ChainCheck
+from tweeling.services.fsck.contents import Contents, check_contents
+from tweeling.services.fsck.heads import Claimed, HeadsCheck
+from tweeling.services.fsck.lots import LotsCheck
 from tweeling.services.fsck.merge import merge
 from tweeling.services.fsck.report import Check
 from tweeling.verify import TrustedLog
 
 
-def audit_custody(records: RecordsAudit, trusted: TrustedLog | None) -> list[Check]:
+def audit_custody(records: RecordsAudit, trusted: TrustedLog | None, chain: ChainCheck) -> list[Check]:
     """Check entries, tree and heads. trusted: whose signature checkpoints bear, where that is known."""
-    checks = _CustodyChecks(records, trusted)
-    return checks.run()
+    return _CustodyChecks(records, trusted, chain).run()
 
 
 class _CustodyChecks:
-    def __init__(self, records: RecordsAudit, trusted: TrustedLog | None) -> None:
+    def __init__(self, records: RecordsAudit, trusted: TrustedLog | None, chain: ChainCheck) -> None:
         self._records = records
-        self._trusted = trusted
+        self._chain = chain
+        self._heads = HeadsCheck(records, trusted, chain)
         self._entries = Check("custody entries")
         self._tree = Check("custody tree")
-        self._heads = Check("custody heads")
         self._size = 0
+        self._erased = 0
+        self._unknown = 0
         self._edge: list[tuple[int, bytes]] = []  # (level, hash) of the complete subtrees, the largest first
 
     def run(self) -> list[Check]:
-        for check, step in (
-            (self._heads, self._check_notes),
-            (self._entries, self._check_entries),
-            (self._tree, self._check_tree),
-        ):
+        for check, step in ((self._entries, self._check_entries), (self._tree, self._check_tree)):
             with check.reading():
                 step()
-        return [self._entries, self._tree, self._heads]
-
-    def _check_notes(self) -> None:
-        """A checkpoint's text says what its row says, and bears the log's signature."""
-        count = 0
-        for head in self._records.checkpoints():
-            count += 1
-            where = f"checkpoint {head.size}"
-            try:
-                signed = note.parse(head.note)
-                said = note.tree_head(signed)
-                if self._trusted is not None:
-                    self._heads.compare("origin", where, expected=self._trusted.origin, found=said.origin)
-                    note.verify(signed, name=self._trusted.origin, public=self._trusted.public)
-            except VerificationError as exc:
-                self._heads.add("note", where, expected="a signed note", found=exc)
-                continue
-            self._heads.compare("note's size", where, expected=head.size, found=said.size)
-            self._heads.compare("note's root", where, expected=head.root, found=said.root)
-        signed_by = "" if self._trusted else ", signatures not verified: there is no trust file"
-        self._heads.say(f"{count:,} checkpoints{signed_by}")
+        return [self._entries, self._tree, self._heads.check, self._chain.check]
 
     def _check_entries(self) -> None:
         """Entries stand without holes, open to what is kept behind them, and lead to every head."""
-        heads = deque(sorted(self._every_head(), key=lambda named: named[1].size))
-        lots = {row.place: row for row in self._records.lots()}  # the newest of each entry is enough: all share a leaf
+        lots = LotsCheck(self._entries, self._records)
+        claims = self._heads.claimed()
+        claim = self._compare_root(claims, next(claims, None))
+        events = ((row.place, row) for row in self._records.events())
+        entries = ((row.place, row) for row in self._records.entries())
         leaves = ((row.place, row.hash) for row in self._records.nodes(0))
-        self._check_heads(heads)
-        for index, body, kept in merge(self._leaves(), leaves):
-            self._tree_node(0, index, body, kept)
-            if body is None:
+        behind = ((place, (row, event)) for place, row, event in merge(entries, events))
+        for place, kept, leaf in merge(behind, leaves):
+            row, event = kept or (None, None)
+            if row is None:
+                if event is not None:
+                    self._entries.add("event", f"entry {place}", expected="an entry", found=None)
+                self._tree_node(0, place, None, leaf)
                 continue
-            self._grow(body)
-            if index in lots:
-                where = f"lot {lots[index].lot}"
-                self._entries.compare("lot's leaf", where, expected=body, found=lots[index].leaf)
-            self._check_heads(heads)
-        for index, row in lots.items():
-            if index >= self._size:
-                self._entries.add("lot", row.lot, expected=f"an entry below {self._size}", found=f"entry {index}")
-        for what, head in heads:
-            self._heads.add(what, f"size {head.size}", expected=f"at most {self._size} entries", found=head.size)
+            if place != self._size:
+                self._entries.add("entry", f"behind {self._size - 1}", expected=self._size, found=place)
+            expected = hashlib.sha256(b"\x00" + row.body).digest()
+            self._tree_node(0, place, expected, leaf)
+            self._grow(expected)
+            lots.take(place, expected, self._contents(row, event))
+            claim = self._compare_root(claims, claim)
+        lots.finish()
+        while claim is not None:
+            claim.by.add(claim.what, f"size {claim.size}", expected=f"at most {self._size} entries", found=claim.size)
+            claim = next(claims, None)
         self._entries.say(f"{self._size:,} entries")
+        if self._erased:
+            self._entries.say(f"of {self._erased:,} the event is erased")
+        if self._unknown:
+            self._entries.say(f"{self._unknown:,} are of a type that this program does not know")
 
-    def _every_head(self) -> Iterator[tuple[str, HeadRow]]:
-        yield from (("checkpoint", row) for row in self._records.checkpoints())
-        yield from (("anchor", row) for row in self._records.anchors())
-
-    def _leaves(self) -> Iterator[tuple[int, bytes]]:
-        awaited = 0
-        for row in self._records.entries():
-            if row.place != awaited:
-                self._entries.add("entry", f"behind {awaited - 1}", expected=awaited, found=row.place)
-            awaited = row.place + 1
-            self._check_entry(row)
-            yield row.place, hashlib.sha256(b"\x00" + row.body).digest()
-
-    def _check_entry(self, row: EntryRow) -> None:
-        where = f"entry {row.place}"
+    def _contents(self, row: EntryRow, event: EventRow | None) -> Contents | None:
         try:
             said = entry.read(row.body)
         except VerificationError as exc:
-            self._entries.add("entry", where, expected="commitments", found=exc)
-            return
-        if row.event is not None and row.jcs is not None:
-            self._entries.compare("event", where, expected=row.jcs, found=hashlib.sha256(row.event).digest())
-        if row.disclosures is None:
-            return
-        try:
-            opened = [Disclosure(*item) for item in cbor2.loads(row.disclosures)]
-            lies = [item.name for item in opened if not said.commits_to(item)]
-        except (cbor2.CBORDecodeError, TypeError, ValueError, AttributeError) as exc:
-            self._entries.add("disclosures", where, expected="salted fields", found=exc)
-            return
-        for name in lies:
-            self._entries.add("disclosure", where, expected="committed to by the entry", found=f"{name} is not")
+            self._entries.add("entry", f"entry {row.place}", expected="commitments", found=exc)
+            return None
+        self._erased += event is not None and event.event is None
+        self._unknown += said.type != entry.EPCIS
+        return check_contents(self._entries, row, event, said)
+
+    def _compare_root(self, claims: Iterator[Claimed], claim: Claimed | None) -> Claimed | None:
+        """Compare the heads of the tree as it is now; return the next one, of a larger tree."""
+        while claim is not None and claim.size <= self._size:
+            claim.by.compare("root", f"{claim.what} {claim.size}", expected=self._root(), found=claim.root)
+            claim = next(claims, None)
+        return claim
 
     def _grow(self, leaf: bytes) -> None:
         """Append a leaf; two complete subtrees of one size become one (RFC 9162 §2.1)."""
@@ -135,16 +110,10 @@ class _CustodyChecks:
             running = hashlib.sha256(b"\x01" + left + running).digest()
         return running
 
-    def _check_heads(self, heads: deque[tuple[str, HeadRow]]) -> None:
-        while heads and heads[0][1].size <= self._size:
-            what, head = heads.popleft()
-            self._heads.compare("root", f"{what} {head.size}", expected=self._root(), found=head.root)
-
     def _check_tree(self) -> None:
         """Every subtree that is kept is made of those below it, and none is missing or too many."""
-        levels = max(self._size.bit_length(), self._records.levels())
         count = self._size
-        for level in range(1, levels):
+        for level in sorted({*range(1, self._size.bit_length()), *self._records.levels()} - {0}):
             below = self._records.nodes(level - KEPT_LEVELS) if level % KEPT_LEVELS == 0 else iter(())
             for _ in range(KEPT_LEVELS):
                 below = _parents(below)

@@ -26,12 +26,16 @@ class Disagreement(NamedTuple):
 
 @dataclass
 class Check:
-    """One part of an audit. detail: how much was compared, and what could not be."""
+    """One part of an audit. detail: how much was compared, and what could not be.
+
+    compared: False where something of it could not be looked at; what could be may agree all the same.
+    """
 
     name: str
     detail: str = ""
     disagreements: list[Disagreement] = field(default_factory=list)
     more: int = 0  # than are named
+    compared: bool = True
 
     @property
     def ok(self) -> bool:
@@ -53,6 +57,11 @@ class Check:
     def say(self, text: str) -> None:
         """Add to the detail."""
         self.detail = f"{self.detail}; {text}" if self.detail else text
+
+    def leave_out(self, why: str) -> None:
+        """Say that something is not compared."""
+        self.compared = False
+        self.say(f"not compared: {why}")
 
     @contextmanager
     def reading(self) -> Iterator[None]:

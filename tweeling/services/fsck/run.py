@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 from tweeling.ports.audit import Installation, RecordsAudit
+from tweeling.services.fsck.chain import ChainCheck
 from tweeling.services.fsck.corrections import audit_corrections
 from tweeling.services.fsck.custody import audit_custody
 from tweeling.services.fsck.facts import JOURNAL, audit_facts
@@ -23,7 +25,11 @@ def audit(installation: Installation, trusted: TrustedLog | None) -> list[Check]
     held = applied = 0
     if points is not None:
         held, applied = points.count(), points.applied(source)
-    with installation.records() as records, installation.journal() as journal:
+    with ExitStack() as closing:
+        # What the chain holds by now, the records that are opened next have to know.
+        chain = ChainCheck(installation, closing)
+        records = closing.enter_context(installation.records())
+        journal = closing.enter_context(installation.journal())
         # (2) the journal against itself; what its batches say goes on to the points
         comparison = None if points is None else PointsCheck(points, through=applied, held=held)
         checks = JournalChecks(journal, (lambda *_: None) if comparison is None else comparison.take)
@@ -34,8 +40,8 @@ def audit(installation: Installation, trusted: TrustedLog | None) -> list[Check]
         done += [facts, _points(installation, comparison, checks, records, source)]
         _check_trimmed(installation, facts, done[-1], source, checks.trimmed)
         done.append(audit_corrections(records))
-        # (4) the custody log against itself
-        done += audit_custody(records, trusted)
+        # (4) the custody log against itself and its chain
+        done += audit_custody(records, trusted, chain)
     return done
 
 

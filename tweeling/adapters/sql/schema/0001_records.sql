@@ -55,7 +55,8 @@ CREATE TABLE entry (
 
 CREATE INDEX entry_event_id ON entry (event_id);
 
--- Private: what the commitments open to. Erasing a row leaves the log verifiable.
+-- Private: what the commitments open to. Body and disclosures made NULL together are erased, and leave the log
+-- verifiable; the row stays, for its hash tells a repeat.
 CREATE TABLE event (
     idx         INTEGER PRIMARY KEY REFERENCES entry (idx),
     jcs         BLOB NOT NULL UNIQUE,
