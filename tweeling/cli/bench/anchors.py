@@ -12,9 +12,9 @@ from statistics import fmean
 from eth_account import Account
 from hexbytes import HexBytes
 
-from tweeling.adapters.evm import devchain
+from tweeling.adapters.evm import deploy, devchain
 from tweeling.adapters.evm.chain import Chain
-from tweeling.adapters.evm.ledger import EvmLedger, deploy
+from tweeling.adapters.evm.ledger import EvmLedger
 from tweeling.cli.bench.pace import quantiles
 from tweeling.cli.bench.report import Row, at_most
 from tweeling.cli.supervisor import Supervisor, free_port, listening
