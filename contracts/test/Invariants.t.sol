@@ -61,6 +61,15 @@ contract RegistryInvariants is Base {
         return _only(address(_handler));
     }
 
+    function test_whoMayIsNotRefused() public {
+        _handler.add(1, 0, 0, 1, 0, 0);
+        assertEq(_handler.added(), 1);
+        _handler.mine(3);
+        _handler.revoke(1, 0, 0, 5);
+        _handler.revoke(1, 0, 0, 0);
+        assertEq(_handler.revoked(), 2);
+    }
+
     function invariant_whatWasValidInABlockStaysSo() public view {
         assertEq(_handler.isPastUnchanged(), true);
     }

@@ -13,6 +13,7 @@ from tweeling.adapters.evm.artifact import artifact
 CONTRACTS = ROOT / "contracts"
 
 
+@pytest.mark.timeout(300)  # compiles
 def test_the_contracts_own_tests_pass_and_no_call_costs_another_amount_of_gas() -> None:
     _succeeds("test", "--offline", FORGE_SNAPSHOT_CHECK="true")
 

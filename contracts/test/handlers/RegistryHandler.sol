@@ -24,6 +24,9 @@ contract RegistryHandler is Base {
     bytes32[2] private _partners = [bytes32("partner"), bytes32("another")];
     Answer[] private _answers;
 
+    uint256 public added;
+    uint256 public revoked;
+
     /// @dev Before a change, writes down what holds in this very block.
     modifier written() {
         for (uint256 i = 0; i < _partners.length * _KEYS; ++i) {
@@ -55,15 +58,18 @@ contract RegistryHandler is Base {
             uint8(bound(roles, 1, ALL_ROLES)) | CAPTURE,
             uint64(block.number + from % 8),
             until % 2 == 0 ? NO_END : uint64(block.number + until % 32)
-        ) {}
-            catch {}
+        ) {
+            ++added;
+        } catch {}
     }
 
     function revoke(uint256 actor, uint256 partner, uint256 key, uint64 from) external written {
         address caller = _mostlyRegistrar(actor);
+        bytes32 keyId = _keyId(key); // first, for hashing is a call, and a prank holds for one
         vm.prank(caller);
-        try _registry.revokeKey(_directory, _partners[partner % 2], _keyId(key), uint64(block.number + from % 16)) {}
-            catch {}
+        try _registry.revokeKey(_directory, _partners[partner % 2], keyId, uint64(block.number + from % 16)) {
+            ++revoked;
+        } catch {}
     }
 
     function replaceController(uint256 actor, uint256 partner, uint256 next) external {
