@@ -33,7 +33,7 @@ _GWEI = 10**9
 
 def deploy(data: Path, *, again: bool, yes: bool, out: Console) -> None:
     """Put the contract on the configured chain, and write it into the settings, unless the log lives in another."""
-    installation, settings = _opened(data)
+    installation, settings = _opened(data, "contract", "first_block", "log_id", "continues")
     ledger = settings.ledger
     if ledger.contract is not None and not again:
         raise ConfigError(
@@ -70,7 +70,7 @@ def new_key(file: Path, out: Console) -> None:
 
 def propose(data: Path, address: str | None, out: Console) -> None:
     """Offer the log to another account, or withdraw the offer."""
-    installation, settings = _opened(data)
+    installation, settings = _opened(data, "log_id")
     if address is not None and not Web3.is_address(address):
         raise ConfigError("no address", field="--to", remedy="It should be 0x and 40 hex digits, its checksum right")
     with keeper_of(settings, account_of(settings.ledger)) as (keeper, log):
@@ -89,7 +89,7 @@ def propose(data: Path, address: str | None, out: Console) -> None:
 
 def accept(data: Path, key_file: Path | None, passphrase_file: Path | None, out: Console) -> None:
     """Take the log over with a key, and let the hub go on with it."""
-    installation, settings = _opened(data)
+    installation, settings = _opened(data, "log_id", "key_file", "passphrase_file")
     ledger = settings.ledger
     account = account_of(ledger) if key_file is None else load_key(key_file, passphrase_file or ledger.passphrase_file)
     with keeper_of(settings, account) as (keeper, log):
@@ -104,7 +104,9 @@ def accept(data: Path, key_file: Path | None, passphrase_file: Path | None, out:
 
 def retire(data: Path, contract: str, chain_id: int | None, rpc: str | None, *, yes: bool, out: Console) -> None:
     """End the log in this contract for ever, and let it go on in another."""
-    installation, settings = _opened(data)
+    installation, settings = _opened(
+        data, "contract", "chain_id", "first_block", "log_id", "continues", *(("rpc", "rpc_file") if rpc else ())
+    )
     ledger, origin = settings.ledger, settings.custody.origin
     if not Web3.is_address(contract):
         raise ConfigError("no address", field="--successor-contract", remedy="It should be 0x and 40 hex digits")
@@ -188,7 +190,10 @@ def log_of(settings: Settings) -> bytes:
     return log_id(address_of(settings.ledger.key_file), settings.custody.origin)
 
 
-def _opened(data: Path) -> tuple[Installation, Settings]:
+def _opened(data: Path, *written: str) -> tuple[Installation, Settings]:
+    """Open an installation whose [ledger] will be written: these keys, where the environment does not set them."""
+    for name in written:
+        config.refuse_environment(f"ledger__{name}", "which would stand over what this command writes")
     installation = Installation(data.resolve())
     settings = config.load(installation.config)
     installation.check_owner()
@@ -245,8 +250,6 @@ def _write(installation: Installation, values: Mapping[str, Value | None], out: 
     except (ValueError, OSError) as exc:
         out.print(f"{installation.config} cannot be changed ({exc}). Write there:\n[ledger]{told}{gone}", markup=False)
         return
-    for name in values:
-        config.refuse_environment(f"ledger__{name}", f"which stands over what is in {installation.config} now")
     out.print(f"{installation.config}: [ledger] is changed{told}", markup=False)
 
 

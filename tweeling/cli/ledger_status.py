@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from web3 import Web3
 
 from tweeling import config
@@ -30,6 +29,7 @@ from tweeling.domain import merkle
 from tweeling.domain.log import Anchor, Head
 from tweeling.errors import ConfigError, LedgerError, TweelingError, VerificationError
 from tweeling.ports.logstore import LogStore
+from tweeling.verify.plain import plain
 
 _FEW = 100
 
@@ -96,12 +96,10 @@ def show_ledger(data: Path, *, as_json: bool, out: Console) -> int:
         del answer["code"]
         out.print_json(json.dumps(answer), ensure_ascii=True)
         return told.code
-    rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for row in _lines(told):
-        rows.add_row(*row)
-    out.print(rows, markup=False)
+    for name, said in _lines(told):
+        out.print(f"{name:11}{plain(said)}", markup=False)
     for problem in told.problems:
-        out.print(f"NOT OK  {problem}", markup=False)
+        out.print(f"NOT OK     {plain(problem)}", markup=False)
     return told.code
 
 
@@ -188,7 +186,7 @@ def _agrees(head: Head, store: LogStore | None) -> bool:
 
 def _lines(told: _Told) -> Iterator[tuple[str, str]]:
     yield "log", f"{told.origin}, {told.log_id}"
-    yield "chain", f"{told.node}{'' if told.height is None else f', block {told.height:,}'}"
+    yield "node", f"{told.node}{'' if told.height is None else f', block {told.height:,}'}"
     yield "contract", told.contract or "none"
     if told.operator is not None:
         offered = f", offered to {told.proposed_operator}" if told.proposed_operator else ""
@@ -199,7 +197,7 @@ def _lines(told: _Told) -> Iterator[tuple[str, str]]:
     if told.anchored_block is not None:
         deep = "" if told.confirmations is None else f", {told.confirmations:,} confirmations deep"
         yield "anchored", f"size {told.anchored_size:,} in block {told.anchored_block:,}{deep}"
-    yield "wanted", f"{told.confirmations_wanted} confirmations"
+    yield "wanted", f"{told.confirmations_wanted:,} confirmations"
     if told.balance_wei is not None and told.gas_price_wei is not None:
         left = "anchors cost nothing" if told.anchors_left is None else f"pays {told.anchors_left:,} anchors"
         yield (
