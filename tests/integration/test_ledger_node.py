@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_account.typed_transactions import TypedTransaction
+from hexbytes import HexBytes
 from support_chain import DevChain, running_anvil
 from support_custody import Bench, shipping
 from support_rfc9162 import leaf, tree_of
@@ -330,6 +332,34 @@ def test_what_another_process_sent_from_the_account_is_waited_for_and_not_replac
             chain.ask("evm_setIntervalMining", 0)
             chain.ask("evm_setAutomine", True)
         assert f"0x{anchor.transaction.hex()}" == first["hash"]
+
+
+def test_a_bid_that_never_got_to_the_node_is_not_outbid_and_one_that_was_too_low_is(
+    ledger: EvmLedger, node: Node
+) -> None:
+    ledger.anchor(5, TREE.root(5), [])
+    offered: list[int] = []
+
+    def refuse(how: Callable[[], dict[str, Any] | None]) -> None:
+        def refusing(method: str, params: Any, ask: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+            if method != "eth_sendRawTransaction":
+                return ask()
+            offered.append(int(TypedTransaction.from_bytes(HexBytes(params[0])).as_dict()["maxFeePerGas"]))
+            return how()
+
+        node.misbehave(refusing)
+        for _ in range(3):
+            with pytest.raises(LedgerError):
+                ledger.anchor(9, TREE.root(9), TREE.consistency(5, 9))
+
+    refuse(lambda: None)
+    assert len(set(offered)) == 1
+    offered.clear()
+    low = {"code": -32000, "message": "replacement transaction underpriced"}
+    refuse(lambda: {"jsonrpc": "2.0", "id": 1, "error": low})
+    assert offered[0] < offered[1] < offered[2]
+    node.behave()
+    assert ledger.anchor(9, TREE.root(9), TREE.consistency(5, 9)).size == 9
 
 
 def test_a_gap_of_nonces_that_another_program_left_is_filled(
