@@ -212,6 +212,23 @@ def test_events_are_looked_for_no_further_back_than_the_contracts_own_block(
     assert asked == [first]
 
 
+def test_events_of_another_log_are_not_taken_for_ours(ledger: EvmLedger, node: Node, chain: DevChain) -> None:
+    ledger.anchor(5, TREE.root(5), [])
+    with closing(_ledger(chain, chain.rpc, ledger.contract, chain.funded())) as other:
+        other.anchor(9, TREE.root(9), [])
+
+    def careless(method: str, params: Any, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        if method != "eth_getLogs":
+            return ask()
+        params[0]["topics"] = []
+        return node.upstream_answer(method, params)
+
+    node.misbehave(careless)
+    with pytest.raises(LedgerError, match="events that nobody asked for") as caught:
+        ledger.since(None)
+    assert caught.value.trouble is Trouble.NONSENSE
+
+
 def test_words_of_a_node_are_cut_to_one_line_and_never_hold_the_key_in_its_address(
     ledger: EvmLedger, node: Node
 ) -> None:
@@ -239,8 +256,10 @@ def test_whatever_a_node_answers_is_trouble_and_never_a_fault_of_ours(ledger: Ev
         return {"jsonrpc": "2.0", "id": draw.choice(values), key: draw.choice(values)}
 
     node.misbehave(odd)
-    for _ in range(150):
-        for ask in (ledger.head, ledger.account, lambda: ledger.depth(anchor), lambda: ledger.since(anchor)):
+    for _ in range(100):
+        asked = [ledger.head, ledger.account, lambda: ledger.depth(anchor), lambda: ledger.since(anchor)]
+        asked += [lambda: ledger.find(5), lambda: ledger.anchor(9, TREE.root(9), TREE.consistency(5, 9))]
+        for ask in asked:
             try:
                 ask()
             except (UnavailableError, RejectedError, ConfigError):

@@ -352,6 +352,21 @@ def test_a_node_that_is_behind_the_head_that_was_shown_is_not_believed() -> None
     assert bench.store.anchor() == ledger.find(5)
 
 
+def test_a_node_that_shows_another_root_than_the_contract_can_have_taken_is_not_believed() -> None:
+    class Lying(MemoryLedger):
+        def since(self, anchor: Anchor | None) -> list[Anchor]:
+            return [each._replace(root=bytes(32)) if each.size == 2 else each for each in super().since(anchor)]
+
+    bench, ledger = Bench(), Lying(bytes(32))
+    for last in (2, 3):
+        _grow(bench, bench.store.size(), last)
+        Anchoring(bench.store, ledger, bench.facts, clock=bench.clock, batching=EACH).step()
+    bench.store.drop_anchors(above=0)
+    with pytest.raises(LedgerError, match="another root for size 2"):
+        Anchoring(bench.store, ledger, bench.facts, clock=bench.clock, batching=EACH).step()
+    assert bench.store.anchors() == []
+
+
 def test_a_log_goes_on_in_another_contract_from_the_very_head_at_which_it_was_retired() -> None:
     bench = Bench()
     for last in (2, 5):

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from tweeling.domain import merkle
 from tweeling.domain.log import Anchor, Head
 from tweeling.errors import LedgerError, Trouble
 from tweeling.ports.facts import Facts
@@ -83,10 +84,21 @@ class Confirming:
                     trouble=Trouble.BEHIND,
                     remedy="It lags, or ledger.first_block is later than the contract",
                 )
+            for anchor in found:
+                self._check_root(anchor)
             self.seen = (*self.seen, *found)
             depth = self._depth_of(found[-1])
         if self.seen:
             self._settle(depth)
+
+    def _check_root(self, anchor: Anchor) -> None:
+        """The contract took the head as an extension of all before it, and it is ours: so are they, or the node lies."""
+        if merkle.root(anchor.size, self._store.nodes) != anchor.root:
+            raise LedgerError(
+                f"the node shows another root for size {anchor.size} than the contract can have taken",
+                trouble=Trouble.NONSENSE,
+                remedy="Name another node in ledger.rpc",
+            )
 
     def _newest(self) -> Anchor | None:
         return self.seen[-1] if self.seen else self._store.anchor()
