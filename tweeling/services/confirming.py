@@ -92,7 +92,7 @@ class Confirming:
             self._settle(depth)
 
     def _check_root(self, anchor: Anchor) -> None:
-        """The contract took the head as an extension of all before it, and it is ours: so are they, or the node lies."""
+        """The contract took the head as an extension of all before it, and it is ours: so are they, or a node lies."""
         if merkle.root(anchor.size, self._store.nodes) != anchor.root:
             raise LedgerError(
                 f"the node shows another root for size {anchor.size} than the contract can have taken",
