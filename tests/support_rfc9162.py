@@ -19,9 +19,21 @@ class Tree:
         """Section 2.1.1: MTH of the first entries."""
         return self._span(0, size) if size else EMPTY_ROOT
 
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """Section 2.1.3.1: PATH(index, D_size)."""
+        return self._path(index, 0, size)
+
     def consistency(self, m: int, n: int) -> list[bytes]:
         """Section 2.1.4.1: PROOF(m, D_n); empty from size 0."""
         return self._subproof(m, 0, n, whole=True) if m else []
+
+    def _path(self, index: int, start: int, stop: int) -> list[bytes]:
+        if stop - start == 1:
+            return []
+        middle = start + split(stop - start)
+        if index < middle:
+            return [*self._path(index, start, middle), self._span(middle, stop)]
+        return [*self._path(index, middle, stop), self._span(start, middle)]
 
     def _subproof(self, m: int, start: int, stop: int, *, whole: bool) -> list[bytes]:
         if m == stop - start:
@@ -77,6 +89,28 @@ def extends(m: int, old_root: bytes, n: int, new_root: bytes, proof: Sequence[by
     except IndexError:
         return False
     return not nodes and rebuilt == (old_root, new_root)
+
+
+def includes(index: int, leaf: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> bool:
+    """Whether a proof shows that (size, root) holds a leaf at an index, by taking the proof's definition apart."""
+    nodes = list(proof)
+
+    def rebuild(index: int, size: int) -> bytes:
+        if size == 1:
+            return leaf
+        sibling = nodes.pop()
+        k = split(size)
+        if index < k:
+            return node(rebuild(index, k), sibling)
+        return node(sibling, rebuild(index - k, size - k))
+
+    if not 0 <= index < size:
+        return False
+    try:
+        rebuilt = rebuild(index, size)
+    except IndexError:
+        return False
+    return not nodes and rebuilt == root
 
 
 def leaf(entry: bytes) -> bytes:

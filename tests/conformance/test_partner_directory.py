@@ -57,6 +57,11 @@ def anvil() -> Iterator[DevChain]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def contract(anvil: DevChain) -> str:
+    return deploy_registry(anvil.rpc, anvil.funded(), chain_id=anvil.chain_id)
+
+
 @pytest.fixture(params=["memory", "evm"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     if request.param == "memory":
@@ -71,7 +76,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         EvmPartnerDirectory(
             rpc=anvil.rpc,
             chain_id=anvil.chain_id,
-            contract=deploy_registry(anvil.rpc, account, chain_id=anvil.chain_id),
+            contract=request.getfixturevalue("contract"),
             directory=directory_id(account.address, name),
             account=account,
         )

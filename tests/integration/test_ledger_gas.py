@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -20,6 +21,7 @@ MILLION = 1 << 20
 TREE = uniform_tree(leaf(b"entry"))
 ROW = re.compile(r"^\| ([\d,]+) \| ([\d,]+) \| (\d+) \| ([\d,]+) \| ([\d.]+) \| ([\d,.]+) \|", re.MULTILINE)
 MEAN = re.compile(r"^\| ([\d,]+) \| ([\d,]+) \| ([\d.]+) \| ([\d,.]+) \| ([\d,]+) \|", re.MULTILINE)
+CALL = re.compile(r"^\| `([^`]+)`.* \| ([\d,]+) \|$", re.MULTILINE)
 
 Anchor = Callable[[int, int], int]
 
@@ -77,6 +79,18 @@ def test_the_means_told_in_the_document_are_those_of_sizes_drawn_below_a_million
         for batch, typical, times, each, most in measured
     )
     assert max(typical for _, typical, *_ in measured) <= 62_000
+
+
+def test_the_gas_told_of_other_calls_is_what_forge_holds_them_to() -> None:
+    told = dict(CALL.findall((ROOT / "docs" / "contracts.md").read_text()))
+    snapshots = ROOT / "contracts" / "snapshots"
+    held = {
+        call: f"{int(gas):,}"
+        for contract in ("CustodyLedger", "PartnerRegistry")
+        for call, gas in json.loads((snapshots / f"{contract}.json").read_text()).items()
+        if not call.startswith("anchor")
+    }
+    assert told == held
 
 
 def _told(row: re.Pattern[str]) -> list[list[float]]:

@@ -7,6 +7,8 @@ from contextlib import closing
 
 import pytest
 from support_chain import DevChain, running_anvil
+from support_contracts import Callers
+from support_rfc9162 import EMPTY_ROOT
 from support_shared import shared
 
 from tweeling.adapters.evm import EvmLedger, deploy
@@ -44,6 +46,36 @@ def test_the_contract_agrees_with_the_public_consistency_vectors(chain: DevChain
     assert verdicts == expected
     assert len(expected) > 30
     assert not all(expected.values())
+
+
+def test_the_contract_agrees_with_the_public_inclusion_vectors(chain: DevChain) -> None:
+    verdicts = {}
+    expected = {}
+    with Callers(chain, "CustodyLedger", count=1) as callers:
+        operator = callers.accounts[0]
+        for number, path in enumerate(sorted(shared("data/vectors/merkle/inclusion").rglob("*.json"))):
+            vector = json.loads(path.read_text())
+            size, root, proof = (
+                vector["treeSize"],
+                _hash(vector["root"]),
+                [_hash(node) for node in vector["proof"] or []],
+            )
+            hashes = [root, _hash(vector["leafHash"]), *proof]
+            # Of other lengths no hash can be said to a contract, nor can a root be anchored at size 0, which has one.
+            if any(len(given) != 32 for given in hashes) or (not size and root != EMPTY_ROOT):
+                assert vector["wantErr"]
+                continue
+            name = f"{path.parent.name}/{path.stem}"
+            expected[name] = not vector["wantErr"]
+            origin = number.to_bytes(32)
+            log = callers.ask_as(operator, "create", origin)
+            assert callers.attempt(operator, "create", origin) is None
+            if size:
+                assert callers.attempt(operator, "anchor", log, size, root, []) is None
+            verdicts[name] = callers.ask("verifyInclusion", log, vector["leafIdx"], hashes[1], proof)
+    assert verdicts == expected
+    assert len(expected) > 30
+    assert any(expected.values())
 
 
 def _hash(text: str | None) -> bytes:

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from eth_account.signers.local import LocalAccount
+from support_chain import DevChain, running_anvil
+
+from tweeling.adapters.evm import deploy
+from tweeling.adapters.evm.artifact import ContractRefusedError
+from tweeling.adapters.evm.registry import EvmPartnerDirectory, deploy_registry, directory_id
+from tweeling.domain.partner_keys import Role, key_id, partner_id
+from tweeling.errors import ConfigError, InvariantError, UnavailableError
+
+NAME = "partners of a region"
+PARTNER = partner_id("4012345000009")
+PUBLIC = b"\x07" * 32
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[DevChain]:
+    with running_anvil() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def contract(chain: DevChain) -> str:
+    return deploy_registry(chain.rpc, chain.funded(), chain_id=chain.chain_id)
+
+
+@pytest.fixture
+def registrar(chain: DevChain) -> LocalAccount:
+    return chain.funded()
+
+
+@pytest.fixture
+def directory(chain: DevChain, contract: str, registrar: LocalAccount) -> Iterator[EvmPartnerDirectory]:
+    with closing(_directory(chain, contract, registrar, registrar)) as opened:
+        opened.begin(NAME)
+        yield opened
+
+
+def test_a_controller_adds_keys_that_anybody_can_read_and_a_stranger_cannot_change(
+    chain: DevChain, contract: str, registrar: LocalAccount, directory: EvmPartnerDirectory
+) -> None:
+    controller, stranger = chain.funded(), chain.funded()
+    directory.admit(PARTNER, controller.address.lower())
+    with closing(_directory(chain, contract, registrar, controller)) as theirs:
+        key = theirs.add_key(PARTNER, "Ed25519", PUBLIC, Role.CAPTURE)
+    with closing(_directory(chain, contract, registrar, stranger)) as other:
+        with pytest.raises(ContractRefusedError) as caught:
+            other.revoke_key(PARTNER, key.key_id)
+        assert caught.value.name == "PartnerRegistryNotController"
+        assert caught.value.fields["caller"] == stranger.address.lower()
+    with closing(_directory(chain, contract, registrar, None)) as reader:
+        assert reader.keys(PARTNER) == (key,)
+        with pytest.raises(ConfigError, match="no key to sign with"):
+            reader.revoke_key(PARTNER, key.key_id)
+
+
+def test_a_directory_that_nobody_began_is_no_empty_one(chain: DevChain, contract: str) -> None:
+    with (
+        closing(_directory(chain, contract, chain.funded(), None)) as directory,
+        pytest.raises(ContractRefusedError, match="UnknownDirectory"),
+    ):
+        directory.is_valid(PARTNER, key_id("Ed25519", PUBLIC), Role.CAPTURE, block=0)
+
+
+def test_a_block_that_a_slow_node_lacks_may_be_asked_for_again(chain: DevChain, directory: EvmPartnerDirectory) -> None:
+    block = int(chain.ask("eth_blockNumber"), 16) + 2
+    with pytest.raises(UnavailableError, match=f"block {block} is not there yet; the newest is {block - 2}"):
+        directory.is_valid(PARTNER, bytes(32), Role.CAPTURE, block=block)
+    chain.ask("anvil_mine", hex(2))
+    assert not directory.is_valid(PARTNER, bytes(32), Role.CAPTURE, block=block)
+
+
+def test_another_chain_and_other_code_are_refused(chain: DevChain, contract: str, registrar: LocalAccount) -> None:
+    ledger = deploy(chain.rpc, chain.funded(), chain_id=chain.chain_id)
+    with closing(_directory(chain, ledger, registrar, None)) as other, pytest.raises(ConfigError, match="other code"):
+        other.keys(PARTNER)
+    with closing(_directory(chain, registrar.address, registrar, None)) as empty:
+        with pytest.raises(ConfigError, match="no contract") as caught:
+            empty.keys(PARTNER)
+        assert caught.value.field == "registry.contract"
+    with (
+        closing(_directory(chain, contract, registrar, None, chain_id=1)) as elsewhere,
+        pytest.raises(ConfigError, match="serves chain 31337, not 1"),
+    ):
+        elsewhere.keys(PARTNER)
+    with pytest.raises(ConfigError, match="no address"):
+        _directory(chain, "0x12", registrar, None)
+
+
+def test_what_cannot_be_said_to_the_contract_is_refused_by_field(directory: EvmPartnerDirectory) -> None:
+    for field, attempt in {
+        "partner": lambda: directory.keys(b"short"),
+        "key_id": lambda: directory.revoke_key(PARTNER, b""),
+        "first": lambda: directory.revoke_key(PARTNER, bytes(32), first=1 << 64),
+        "until": lambda: directory.add_key(PARTNER, "Ed25519", PUBLIC, Role.CAPTURE, until=-1),
+        "block": lambda: directory.is_valid(PARTNER, bytes(32), Role.CAPTURE, block=-1),
+        "controller": lambda: directory.admit(PARTNER, "somebody"),
+    }.items():
+        with pytest.raises(InvariantError) as caught:
+            attempt()
+        assert caught.value.field == field
+
+
+def _directory(
+    chain: DevChain,
+    contract: str,
+    registrar: LocalAccount,
+    account: LocalAccount | None,
+    *,
+    chain_id: int | None = None,
+) -> EvmPartnerDirectory:
+    return EvmPartnerDirectory(
+        rpc=chain.rpc,
+        chain_id=chain_id or chain.chain_id,
+        contract=contract,
+        directory=directory_id(registrar.address, NAME),
+        account=account,
+    )
