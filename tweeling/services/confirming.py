@@ -76,7 +76,7 @@ class Confirming:
                 f"the node holds size {head.size}, behind what the chain has shown, {newest.size}",
                 trouble=Trouble.BEHIND,
             )
-        if head.size > (newest.size if newest else 0):
+        if head.size > self.size():
             found = self._ledger.since(newest)
             if not found or found[-1].size < head.size:
                 raise LedgerError(
@@ -99,6 +99,11 @@ class Confirming:
                 trouble=Trouble.NONSENSE,
                 remedy="Name another node in ledger.rpc",
             )
+
+    def size(self) -> int:
+        """The newest size that was seen on the chain, 0 before the first."""
+        newest = self._newest()
+        return newest.size if newest else 0
 
     def _newest(self) -> Anchor | None:
         return self.seen[-1] if self.seen else self._store.anchor()
