@@ -165,10 +165,10 @@ class Anchoring:
         soon = min(_IDLE_S, age)
         # A node is asked no more often than it takes: new checkpoints that are not due yet are no reason.
         until = self._monotonic() + (soon if self._chain.seen else min(_LONGEST_IDLE_S, max(soon, age / 10)))
-        while not stop.is_set() and (left := until - self._monotonic()) > 0:
-            self._wake.clear()
-            due = self._due_in_s()
-            if due == 0:
+        while True:
+            self._wake.clear()  # first: `stop` is set before it wakes us
+            left, due = until - self._monotonic(), self._due_in_s()
+            if stop.is_set() or left <= 0 or due == 0:
                 return
             self._wake.wait(left if due is None else min(left, due))
 
@@ -263,7 +263,7 @@ class Anchoring:
         return first
 
     def _due_in_s(self) -> float | None:
-        """When something is due, by what was last seen of the chain; None where nothing waits or the store is silent."""
+        """When something is due, as far as is known here; None where nothing waits, or the store does not answer."""
         try:
             seen, checkpoint = self._chain.size(), self._store.checkpoint()
             if any(size > seen for size in self._chain.owed()):
