@@ -129,6 +129,7 @@ def test_a_contract_is_deployed_named_in_the_settings_and_told_of(made: Made, ru
     assert "is configured already" in run("deploy", "--yes", code=2)
     told = _status(run)
     assert (told["ok"], told["head_size"], told["contract"]) == (True, None, ledger.contract)
+    assert told["contract_is_ours"]
     assert told["anchors_left"] > 1000
     again = run("deploy", "--yes", "--again")
     assert config.load(made.installation.config).ledger.contract in again
@@ -217,6 +218,17 @@ def test_a_hub_whose_key_would_begin_another_log_under_the_same_name_does_not_st
     said = tweeling("up", "--data", made.folder, code=2)
     assert "ledger.log_id: partners know this log as 0x" in said
     assert 'set log_id = "0x' in said
+
+
+def test_a_node_that_is_down_and_code_that_is_not_ours_are_told_apart(made: Made, run: Run, chain: DevChain) -> None:
+    made.configure('#contract = "', 'contract = "')
+    told = _status(run, code=2)
+    assert (told["contract_is_ours"], told["height"] is not None) == (False, True)
+    assert "no contract at" in told["problems"][-1]
+    made.configure(chain.rpc, "http://127.0.0.1:9")
+    told = _status(run, code=1)
+    assert (told["contract_is_ours"], told["height"]) == (None, None)
+    assert "chain 31337 at 127.0.0.1:9 gave no answer" in told["problems"][0]
 
 
 def test_options_that_do_not_fit_are_named(run: Run) -> None:

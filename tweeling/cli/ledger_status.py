@@ -13,6 +13,7 @@ from rich.console import Console
 from web3 import Web3
 
 from tweeling import config
+from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.evm.chain import Chain
 from tweeling.adapters.evm.keyfile import address_of
 from tweeling.adapters.evm.ledger import ANCHOR_GAS
@@ -24,10 +25,11 @@ from tweeling.bootstrap.ledger import most_wei
 from tweeling.bootstrap.readings import records_url
 from tweeling.cli.installation import Installation
 from tweeling.cli.ledger import chain_of, contract_of, log_of
+from tweeling.cli.status import duration
 from tweeling.config import Settings
 from tweeling.domain import merkle
 from tweeling.domain.log import Anchor, Head
-from tweeling.errors import ConfigError, LedgerError, TweelingError, VerificationError
+from tweeling.errors import ConfigError, TweelingError
 from tweeling.ports.logstore import LogStore
 from tweeling.verify.plain import plain
 
@@ -43,10 +45,12 @@ class _Told:
     account: str
     chain_id: int
     contract: str | None
+    contract_is_ours: bool | None = None
     size: int = 0
     anchored_size: int = 0
     pending: int = 0
     anchored_block: int | None = None
+    anchored_age_s: float | None = None
     confirmations: int | None = None
     confirmations_wanted: int = 1
     node: str | None = None
@@ -114,12 +118,16 @@ def _ask(settings: Settings, told: _Told, store: LogStore | None) -> None:
                 _money(told, chain)
                 if anchor is not None:
                     _depth(told, chain, anchor)
-            state = Contract(chain, contract_of(settings.ledger)).state(bytes.fromhex(told.log_id[2:]))
+            contract = Contract(chain, contract_of(settings.ledger))
+            state = contract.state(bytes.fromhex(told.log_id[2:]))
+            told.contract_is_ours = True
         _compare(told, state, store)
-    except (ConfigError, LedgerError, VerificationError) as exc:
+    except ConfigError as exc:
+        if told.contract is not None and exc.field == "ledger.contract":
+            told.contract_is_ours = False
         told.problem(str(exc), exc.exit_code)
-    except TweelingError as exc:  # the chain's node says no, or the records do not answer
-        told.problem(str(exc))
+    except TweelingError as exc:
+        told.problem(str(exc), exc.exit_code)
 
 
 def _local(told: _Told, store: LogStore | None) -> Anchor | None:
@@ -129,6 +137,10 @@ def _local(told: _Told, store: LogStore | None) -> Anchor | None:
     told.size = store.size()
     told.anchored_size = anchor.size if anchor else 0
     told.pending = told.size - told.anchored_size
+    if anchor is not None:
+        told.anchored_block = anchor.block
+        signed = store.checkpoint(anchor.size)
+        told.anchored_age_s = None if signed is None else max(SystemClock().now_ms() - signed.time_ms, 0) / 1000
     return anchor
 
 
@@ -152,8 +164,7 @@ def _wanted(price: int) -> int:
 
 
 def _depth(told: _Told, chain: Chain, anchor: Anchor) -> None:
-    told.anchored_block = anchor.block
-    if anchor.contract != told.contract or told.height is None or told.height < anchor.block:
+    if anchor.contract.lower() != (told.contract or "").lower() or told.height is None or told.height < anchor.block:
         return
     held = chain.block(anchor.block).hash == anchor.block_hash
     told.confirmations = told.height - anchor.block + 1 if held else 0
@@ -187,7 +198,8 @@ def _agrees(head: Head, store: LogStore | None) -> bool:
 def _lines(told: _Told) -> Iterator[tuple[str, str]]:
     yield "log", f"{told.origin}, {told.log_id}"
     yield "node", f"{told.node}{'' if told.height is None else f', block {told.height:,}'}"
-    yield "contract", told.contract or "none"
+    ours = {True: ", our code", False: ", NOT our code", None: ""}[told.contract_is_ours]
+    yield "contract", f"{told.contract or 'none'}{ours}"
     if told.operator is not None:
         offered = f", offered to {told.proposed_operator}" if told.proposed_operator else ""
         yield "operator", f"{told.operator}{' (our key)' if told.operator == told.account else ''}{offered}"
@@ -196,7 +208,8 @@ def _lines(told: _Told) -> Iterator[tuple[str, str]]:
     yield "events", f"{told.size:,} in the log, {told.pending:,} pending"
     if told.anchored_block is not None:
         deep = "" if told.confirmations is None else f", {told.confirmations:,} confirmations deep"
-        yield "anchored", f"size {told.anchored_size:,} in block {told.anchored_block:,}{deep}"
+        age = "" if told.anchored_age_s is None else f", signed {duration(told.anchored_age_s)} ago"
+        yield "anchored", f"size {told.anchored_size:,} in block {told.anchored_block:,}{deep}{age}"
     yield "wanted", f"{told.confirmations_wanted:,} confirmations"
     if told.balance_wei is not None and told.gas_price_wei is not None:
         left = "anchors cost nothing" if told.anchors_left is None else f"pays {told.anchors_left:,} anchors"
