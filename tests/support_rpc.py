@@ -82,6 +82,12 @@ class Node:
         how = self._how
         return ask() if how is None else how(request["method"], request["params"], ask)
 
+    def upstream_answer(self, method: str, params: Any) -> dict[str, Any]:
+        """What the chain says to another question."""
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer: dict[str, Any] = self._client.post(self.upstream, json=request).json()
+        return answer
+
     def close(self) -> None:
         """Let go of those who wait."""
         self.over.set()

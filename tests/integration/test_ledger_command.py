@@ -129,6 +129,7 @@ def test_a_contract_is_deployed_named_in_the_settings_and_told_of(made: Made, ru
     assert "is configured already" in run("deploy", "--yes", code=2)
     told = _status(run)
     assert (told["ok"], told["head_size"], told["contract"]) == (True, None, ledger.contract)
+    assert told["contract_is_ours"]
     assert told["anchors_left"] > 1000
     again = run("deploy", "--yes", "--again")
     assert config.load(made.installation.config).ledger.contract in again
@@ -172,7 +173,8 @@ def test_a_log_is_handed_over_to_another_key_and_loses_no_anchor(
         assert address in said
         devchain.fund(chain.rpc, address, chain_id=chain.chain_id)
 
-        run("rotate-operator", "--to", "0x12", code=2)
+        for nobody in ("0x12", "0x" + "00" * 20):
+            run("rotate-operator", "--to", nobody, code=2)
         run("rotate-operator", "--to", address)
         assert _status(run)["proposed_operator"] == address
         run("rotate-operator", "--withdraw")
@@ -216,6 +218,32 @@ def test_a_hub_whose_key_would_begin_another_log_under_the_same_name_does_not_st
     said = tweeling("up", "--data", made.folder, code=2)
     assert "ledger.log_id: partners know this log as 0x" in said
     assert 'set log_id = "0x' in said
+
+
+def test_a_node_that_is_down_and_code_that_is_not_ours_are_told_apart(made: Made, run: Run, chain: DevChain) -> None:
+    made.configure('#contract = "', 'contract = "')
+    told = _status(run, code=2)
+    assert (told["contract_is_ours"], told["height"] is not None) == (False, True)
+    assert "no contract at" in told["problems"][-1]
+    made.configure(chain.rpc, "http://127.0.0.1:9")
+    told = _status(run, code=1)
+    assert (told["contract_is_ours"], told["height"]) == (None, None)
+    assert "chain 31337 at 127.0.0.1:9 gave no answer" in told["problems"][0]
+
+
+def test_options_that_do_not_fit_are_named(run: Run) -> None:
+    address = "0x" + "ab" * 20
+    for words, told in (
+        (["rotate-operator"], "--to, --accept, --withdraw: one of them is needed"),
+        (["rotate-operator", "--to", address, "--withdraw"], "one of them is needed"),
+        (["rotate-operator", "--withdraw", "--key-file", "k"], "--key-file: goes with --accept"),
+        (["retire", "--successor-contract", "0x12"], "--successor-contract: no address"),
+        (["retire", "--successor-contract", address, "--chain", "10"], "--rpc: is needed for another chain"),
+        (["retire", "--successor-contract", address, "--rpc", "http://node.example/KEY123"], "begin with https://"),
+    ):
+        said = run(*words, code=2)
+        assert told in said
+        assert "KEY123" not in said
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_account.typed_transactions import TypedTransaction
+from hexbytes import HexBytes
 from support_chain import DevChain, running_anvil
 from support_custody import Bench, shipping
 from support_rfc9162 import leaf, tree_of
@@ -210,6 +212,23 @@ def test_events_are_looked_for_no_further_back_than_the_contracts_own_block(
     assert asked == [first]
 
 
+def test_events_of_another_log_are_not_taken_for_ours(ledger: EvmLedger, node: Node, chain: DevChain) -> None:
+    ledger.anchor(5, TREE.root(5), [])
+    with closing(_ledger(chain, chain.rpc, ledger.contract, chain.funded())) as other:
+        other.anchor(9, TREE.root(9), [])
+
+    def careless(method: str, params: Any, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        if method != "eth_getLogs":
+            return ask()
+        params[0]["topics"] = []
+        return node.upstream_answer(method, params)
+
+    node.misbehave(careless)
+    with pytest.raises(LedgerError, match="events that nobody asked for") as caught:
+        ledger.since(None)
+    assert caught.value.trouble is Trouble.NONSENSE
+
+
 def test_words_of_a_node_are_cut_to_one_line_and_never_hold_the_key_in_its_address(
     ledger: EvmLedger, node: Node
 ) -> None:
@@ -237,8 +256,10 @@ def test_whatever_a_node_answers_is_trouble_and_never_a_fault_of_ours(ledger: Ev
         return {"jsonrpc": "2.0", "id": draw.choice(values), key: draw.choice(values)}
 
     node.misbehave(odd)
-    for _ in range(150):
-        for ask in (ledger.head, ledger.account, lambda: ledger.depth(anchor), lambda: ledger.since(anchor)):
+    for _ in range(100):
+        asked = [ledger.head, ledger.account, lambda: ledger.depth(anchor), lambda: ledger.since(anchor)]
+        asked += [lambda: ledger.find(5), lambda: ledger.anchor(9, TREE.root(9), TREE.consistency(5, 9))]
+        for ask in asked:
             try:
                 ask()
             except (UnavailableError, RejectedError, ConfigError):
@@ -330,6 +351,34 @@ def test_what_another_process_sent_from_the_account_is_waited_for_and_not_replac
             chain.ask("evm_setIntervalMining", 0)
             chain.ask("evm_setAutomine", True)
         assert f"0x{anchor.transaction.hex()}" == first["hash"]
+
+
+def test_a_bid_that_never_got_to_the_node_is_not_outbid_and_one_that_was_too_low_is(
+    ledger: EvmLedger, node: Node
+) -> None:
+    ledger.anchor(5, TREE.root(5), [])
+    offered: list[int] = []
+
+    def refuse(how: Callable[[], dict[str, Any] | None]) -> None:
+        def refusing(method: str, params: Any, ask: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+            if method != "eth_sendRawTransaction":
+                return ask()
+            offered.append(int(TypedTransaction.from_bytes(HexBytes(params[0])).as_dict()["maxFeePerGas"]))
+            return how()
+
+        node.misbehave(refusing)
+        for _ in range(3):
+            with pytest.raises(LedgerError):
+                ledger.anchor(9, TREE.root(9), TREE.consistency(5, 9))
+
+    refuse(lambda: None)
+    assert len(set(offered)) == 1
+    offered.clear()
+    low = {"code": -32000, "message": "replacement transaction underpriced"}
+    refuse(lambda: {"jsonrpc": "2.0", "id": 1, "error": low})
+    assert offered[0] < offered[1] < offered[2]
+    node.behave()
+    assert ledger.anchor(9, TREE.root(9), TREE.consistency(5, 9)).size == 9
 
 
 def test_a_gap_of_nonces_that_another_program_left_is_filled(

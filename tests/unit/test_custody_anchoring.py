@@ -141,6 +141,42 @@ def test_a_ledger_that_is_down_leaves_entries_pending_and_says_why_once_and_once
     assert said.count("ledger.lost") == said.count("ledger.back") == 1
 
 
+def test_a_chain_is_not_asked_for_every_checkpoint_but_when_something_is_due() -> None:
+    class Counting(MemoryLedger):
+        def __init__(self) -> None:
+            super().__init__(bytes(32))
+            self.asked, self.first, self.anchored = 0, threading.Event(), threading.Event()
+
+        def head(self) -> Head:
+            self.asked += 1
+            self.first.set()
+            return super().head()
+
+        def anchor(self, *args: object) -> Anchor:
+            made = super().anchor(*args)  # type: ignore[arg-type]  # passed through
+            self.anchored.set()
+            return made
+
+    bench, ledger, stop = Bench(), Counting(), threading.Event()
+    batching = Batching(max_entries=5, max_age_ms=60_000)
+    anchoring = Anchoring(bench.store, ledger, bench.facts, clock=bench.clock, batching=batching)
+    thread = threading.Thread(target=anchoring.run, args=(stop,))
+    thread.start()
+    assert ledger.first.wait(10)
+    for size in range(1, 5):
+        _grow(bench, size - 1, size)
+        anchoring.wake()
+    asked = ledger.asked
+    _grow(bench, 4, 5)
+    anchoring.wake()
+    assert ledger.anchored.wait(10)
+    assert asked == 1
+    stop.set()
+    anchoring.end()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 def test_an_account_that_will_soon_be_empty_is_no_good_news() -> None:
     class Dear(MemoryLedger):
         left: int | None = 250
@@ -265,6 +301,21 @@ def test_everything_that_was_anchored_is_anchored_again_size_by_size_before_anyt
     assert _anchoring(bench).step() is None
 
 
+def test_what_is_owed_and_seen_again_is_no_reason_to_ask_at_once() -> None:
+    bench = Bench()
+    anchoring = _deep(bench, 2)
+    _grow(bench, 0, 3)
+    anchoring.step()
+    bench.ledger.mine()
+    anchoring.step()
+    bench.ledger.reorganise(above=0)
+    assert anchoring._due_in_s() is None, "nobody knows of it yet"
+    again = anchoring.step()
+    assert again is not None
+    assert anchoring.signs().unconfirmed == 1
+    assert anchoring._due_in_s() is None, "it waits for a block to come"
+
+
 def test_what_was_only_seen_is_not_owed_again() -> None:
     bench = Bench()
     anchoring = _deep(bench, 3)
@@ -350,6 +401,21 @@ def test_a_node_that_is_behind_the_head_that_was_shown_is_not_believed() -> None
     with pytest.raises(LedgerError, match="holds size 2, behind what the chain has shown, 5"):
         anchoring.step()
     assert bench.store.anchor() == ledger.find(5)
+
+
+def test_a_node_that_shows_another_root_than_the_contract_can_have_taken_is_not_believed() -> None:
+    class Lying(MemoryLedger):
+        def since(self, anchor: Anchor | None) -> list[Anchor]:
+            return [each._replace(root=bytes(32)) if each.size == 2 else each for each in super().since(anchor)]
+
+    bench, ledger = Bench(), Lying(bytes(32))
+    for last in (2, 3):
+        _grow(bench, bench.store.size(), last)
+        Anchoring(bench.store, ledger, bench.facts, clock=bench.clock, batching=EACH).step()
+    bench.store.drop_anchors(above=0)
+    with pytest.raises(LedgerError, match="another root for size 2"):
+        Anchoring(bench.store, ledger, bench.facts, clock=bench.clock, batching=EACH).step()
+    assert bench.store.anchors() == []
 
 
 def test_a_log_goes_on_in_another_contract_from_the_very_head_at_which_it_was_retired() -> None:

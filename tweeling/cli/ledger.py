@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ _GWEI = 10**9
 
 def deploy(data: Path, *, again: bool, yes: bool, out: Console) -> None:
     """Put the contract on the configured chain, and write it into the settings, unless the log lives in another."""
-    installation, settings = _opened(data)
+    installation, settings = _opened(data, "contract", "first_block", "log_id", "continues")
     ledger = settings.ledger
     if ledger.contract is not None and not again:
         raise ConfigError(
@@ -42,7 +43,7 @@ def deploy(data: Path, *, again: bool, yes: bool, out: Console) -> None:
             source=str(installation.config),
             remedy="--again puts another on the chain",
         )
-    account = account_of(ledger)
+    account, lives = account_of(ledger), _lives(settings)
     with chain_of(ledger) as chain:
         deployment = Deployment(chain, account, receipt_s=_MINED_S, most_wei=most_wei(ledger))
         cost = deployment.cost()
@@ -51,7 +52,7 @@ def deploy(data: Path, *, again: bool, yes: bool, out: Console) -> None:
         made = deployment.deploy()
     price = f"{made.gas:,} gas, {coins(made.cost)}"
     out.print(f"{made.address}: created in block {made.block} of chain {ledger.chain_id}, for {price}", markup=False)
-    if _lives(settings):
+    if lives:
         out.print(
             f"The log stays in {ledger.contract}. To let it go on in the new one:\n"
             f"tweeling ledger retire --successor-contract {made.address}",
@@ -70,9 +71,9 @@ def new_key(file: Path, out: Console) -> None:
 
 def propose(data: Path, address: str | None, out: Console) -> None:
     """Offer the log to another account, or withdraw the offer."""
-    installation, settings = _opened(data)
-    if address is not None and not Web3.is_address(address):
-        raise ConfigError("no address", field="--to", remedy="It should be 0x and 40 hex digits, its checksum right")
+    installation, settings = _opened(data, "log_id")
+    if address is not None and (not Web3.is_address(address) or int(address, 16) == 0):
+        raise ConfigError("no account", field="--to", remedy="It should be 0x and 40 hex digits, its checksum right")
     with keeper_of(settings, account_of(settings.ledger)) as (keeper, log):
         keeper.propose(address)
     if address is None:
@@ -89,9 +90,13 @@ def propose(data: Path, address: str | None, out: Console) -> None:
 
 def accept(data: Path, key_file: Path | None, passphrase_file: Path | None, out: Console) -> None:
     """Take the log over with a key, and let the hub go on with it."""
-    installation, settings = _opened(data)
+    installation, settings = _opened(data, "log_id", "key_file", "passphrase_file")
     ledger = settings.ledger
-    account = account_of(ledger) if key_file is None else load_key(key_file, passphrase_file or ledger.passphrase_file)
+    account = load_key(
+        key_file or ledger.key_file,
+        passphrase_file or ledger.passphrase_file,
+        None if passphrase_file else ledger.passphrase,
+    )
     with keeper_of(settings, account) as (keeper, log):
         keeper.accept()
     values: dict[str, Value | None] = {"log_id": f"0x{log.hex()}"}
@@ -104,17 +109,17 @@ def accept(data: Path, key_file: Path | None, passphrase_file: Path | None, out:
 
 def retire(data: Path, contract: str, chain_id: int | None, rpc: str | None, *, yes: bool, out: Console) -> None:
     """End the log in this contract for ever, and let it go on in another."""
-    installation, settings = _opened(data)
+    installation, settings = _opened(
+        data, "contract", "chain_id", "first_block", "log_id", "continues", *(("rpc", "rpc_file") if rpc else ())
+    )
     ledger, origin = settings.ledger, settings.custody.origin
     if not Web3.is_address(contract):
         raise ConfigError("no address", field="--successor-contract", remedy="It should be 0x and 40 hex digits")
     if chain_id not in {None, ledger.chain_id} and rpc is None:
         raise ConfigError("is needed for another chain", field="--rpc", remedy="Name a node of that chain")
-    account = account_of(ledger)
-    there = ledger.model_copy(update={"chain_id": chain_id or ledger.chain_id})
-    address = rpc_of(ledger) if rpc is None else config.node_address(rpc)
+    account, new_chain = account_of(ledger), chain_id or ledger.chain_id
     new_log = log_id(account.address, origin)
-    with Chain(address, chain_id=there.chain_id, timeout_s=_TIMEOUT_S) as chain:
+    with Chain(rpc_of(ledger) if rpc is None else _node(rpc), chain_id=new_chain, timeout_s=_TIMEOUT_S) as chain:
         new = Contract(chain, contract)
         held = new.state(new_log)
         if held is not None and held.head.size:
@@ -125,7 +130,7 @@ def retire(data: Path, contract: str, chain_id: int | None, rpc: str | None, *, 
             )
         with chain.answers():
             first_block = chain.height()
-    successor = Successor(there.chain_id, new.address, new_log)
+    successor = Successor(new_chain, new.address, new_log)
     with keeper_of(settings, account) as (keeper, _):
         state = keeper.state()
         if state.head.size == 0:
@@ -136,7 +141,7 @@ def retire(data: Path, contract: str, chain_id: int | None, rpc: str | None, *, 
             )
         out.print(
             f"{origin} ends in {ledger.contract} for ever at size {state.head.size:,}, and goes on in {new.address} on "
-            f"chain {there.chain_id}.\nNothing can take this back.",
+            f"chain {new_chain}.\nNothing can take this back.",
             markup=False,
         )
         if not yes and typer.prompt("Type the name of the log to go on") != origin:
@@ -144,7 +149,7 @@ def retire(data: Path, contract: str, chain_id: int | None, rpc: str | None, *, 
         head = keeper.retire(successor)
     values: dict[str, Value | None] = {
         "contract": new.address,
-        "chain_id": there.chain_id,
+        "chain_id": new_chain,
         "first_block": first_block,
         "log_id": None,
         "continues": f"{head.size}:0x{head.root.hex()}" if head.size else None,
@@ -188,7 +193,10 @@ def log_of(settings: Settings) -> bytes:
     return log_id(address_of(settings.ledger.key_file), settings.custody.origin)
 
 
-def _opened(data: Path) -> tuple[Installation, Settings]:
+def _opened(data: Path, *written: str) -> tuple[Installation, Settings]:
+    """Open an installation whose [ledger] will be written: these keys, where the environment does not set them."""
+    for name in written:
+        config.refuse_environment(f"ledger__{name}", "which would stand over what this command writes")
     installation = Installation(data.resolve())
     settings = config.load(installation.config)
     installation.check_owner()
@@ -235,18 +243,23 @@ def _agree(question: str, *, yes: bool) -> None:
         typer.confirm(question, abort=True)
 
 
+def _node(rpc: str) -> str:
+    try:
+        return config.node_address(rpc)
+    except ValueError as exc:
+        raise ConfigError(str(exc), field="--rpc") from None
+
+
 def _write(installation: Installation, values: Mapping[str, Value | None], out: Console) -> None:
     """Write into [ledger] of the settings; what cannot be written there is printed for a person to write."""
-    told = "".join(f'\n{key} = "{value}"' if isinstance(value, str) else f"\n{key} = {value}"
-                   for key, value in values.items() if value is not None)  # fmt: skip
+    shown = {**values, "rpc": "as you gave it"} if "rpc" in values else values  # it may hold a key
+    told = "".join(f"\n{key} = {json.dumps(value)}" for key, value in shown.items() if value is not None)
     gone = "".join(f"\n#{key}" for key, value in values.items() if value is None)
     try:
         secretfile.write(installation.config, edit(installation.config.read_text("utf-8"), "ledger", values))
     except (ValueError, OSError) as exc:
         out.print(f"{installation.config} cannot be changed ({exc}). Write there:\n[ledger]{told}{gone}", markup=False)
         return
-    for name in values:
-        config.refuse_environment(f"ledger__{name}", f"which stands over what is in {installation.config} now")
     out.print(f"{installation.config}: [ledger] is changed{told}", markup=False)
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from web3 import Web3
 
 from tweeling import config
+from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.evm.chain import Chain
 from tweeling.adapters.evm.keyfile import address_of
 from tweeling.adapters.evm.ledger import ANCHOR_GAS
@@ -25,11 +25,13 @@ from tweeling.bootstrap.ledger import most_wei
 from tweeling.bootstrap.readings import records_url
 from tweeling.cli.installation import Installation
 from tweeling.cli.ledger import chain_of, contract_of, log_of
+from tweeling.cli.status import duration
 from tweeling.config import Settings
 from tweeling.domain import merkle
 from tweeling.domain.log import Anchor, Head
-from tweeling.errors import ConfigError, LedgerError, TweelingError, VerificationError
+from tweeling.errors import ConfigError, TweelingError
 from tweeling.ports.logstore import LogStore
+from tweeling.verify.plain import plain
 
 _FEW = 100
 
@@ -43,10 +45,12 @@ class _Told:
     account: str
     chain_id: int
     contract: str | None
+    contract_is_ours: bool | None = None
     size: int = 0
     anchored_size: int = 0
     pending: int = 0
     anchored_block: int | None = None
+    anchored_age_s: float | None = None
     confirmations: int | None = None
     confirmations_wanted: int = 1
     node: str | None = None
@@ -96,12 +100,10 @@ def show_ledger(data: Path, *, as_json: bool, out: Console) -> int:
         del answer["code"]
         out.print_json(json.dumps(answer), ensure_ascii=True)
         return told.code
-    rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for row in _lines(told):
-        rows.add_row(*row)
-    out.print(rows, markup=False)
+    for name, said in _lines(told):
+        out.print(f"{name:11}{plain(said)}", markup=False)
     for problem in told.problems:
-        out.print(f"NOT OK  {problem}", markup=False)
+        out.print(f"NOT OK     {plain(problem)}", markup=False)
     return told.code
 
 
@@ -116,12 +118,16 @@ def _ask(settings: Settings, told: _Told, store: LogStore | None) -> None:
                 _money(told, chain)
                 if anchor is not None:
                     _depth(told, chain, anchor)
-            state = Contract(chain, contract_of(settings.ledger)).state(bytes.fromhex(told.log_id[2:]))
+            contract = Contract(chain, contract_of(settings.ledger))
+            state = contract.state(bytes.fromhex(told.log_id[2:]))
+            told.contract_is_ours = True
         _compare(told, state, store)
-    except (ConfigError, LedgerError, VerificationError) as exc:
+    except ConfigError as exc:
+        if told.contract is not None and exc.field == "ledger.contract":
+            told.contract_is_ours = False
         told.problem(str(exc), exc.exit_code)
-    except TweelingError as exc:  # the chain's node says no, or the records do not answer
-        told.problem(str(exc))
+    except TweelingError as exc:
+        told.problem(str(exc), exc.exit_code)
 
 
 def _local(told: _Told, store: LogStore | None) -> Anchor | None:
@@ -131,6 +137,10 @@ def _local(told: _Told, store: LogStore | None) -> Anchor | None:
     told.size = store.size()
     told.anchored_size = anchor.size if anchor else 0
     told.pending = told.size - told.anchored_size
+    if anchor is not None:
+        told.anchored_block = anchor.block
+        signed = store.checkpoint(anchor.size)
+        told.anchored_age_s = None if signed is None else max(SystemClock().now_ms() - signed.time_ms, 0) / 1000
     return anchor
 
 
@@ -154,8 +164,7 @@ def _wanted(price: int) -> int:
 
 
 def _depth(told: _Told, chain: Chain, anchor: Anchor) -> None:
-    told.anchored_block = anchor.block
-    if anchor.contract != told.contract or told.height is None or told.height < anchor.block:
+    if anchor.contract.lower() != (told.contract or "").lower() or told.height is None or told.height < anchor.block:
         return
     held = chain.block(anchor.block).hash == anchor.block_hash
     told.confirmations = told.height - anchor.block + 1 if held else 0
@@ -188,8 +197,9 @@ def _agrees(head: Head, store: LogStore | None) -> bool:
 
 def _lines(told: _Told) -> Iterator[tuple[str, str]]:
     yield "log", f"{told.origin}, {told.log_id}"
-    yield "chain", f"{told.node}{'' if told.height is None else f', block {told.height:,}'}"
-    yield "contract", told.contract or "none"
+    yield "node", f"{told.node}{'' if told.height is None else f', block {told.height:,}'}"
+    ours = {True: ", our code", False: ", NOT our code", None: ""}[told.contract_is_ours]
+    yield "contract", f"{told.contract or 'none'}{ours}"
     if told.operator is not None:
         offered = f", offered to {told.proposed_operator}" if told.proposed_operator else ""
         yield "operator", f"{told.operator}{' (our key)' if told.operator == told.account else ''}{offered}"
@@ -198,8 +208,9 @@ def _lines(told: _Told) -> Iterator[tuple[str, str]]:
     yield "events", f"{told.size:,} in the log, {told.pending:,} pending"
     if told.anchored_block is not None:
         deep = "" if told.confirmations is None else f", {told.confirmations:,} confirmations deep"
-        yield "anchored", f"size {told.anchored_size:,} in block {told.anchored_block:,}{deep}"
-    yield "wanted", f"{told.confirmations_wanted} confirmations"
+        age = "" if told.anchored_age_s is None else f", signed {duration(told.anchored_age_s)} ago"
+        yield "anchored", f"size {told.anchored_size:,} in block {told.anchored_block:,}{deep}{age}"
+    yield "wanted", f"{told.confirmations_wanted:,} confirmations"
     if told.balance_wei is not None and told.gas_price_wei is not None:
         left = "anchors cost nothing" if told.anchors_left is None else f"pays {told.anchors_left:,} anchors"
         yield (

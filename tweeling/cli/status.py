@@ -51,9 +51,9 @@ def _signs(answer: dict[str, Any], log_url: str | None) -> Iterator[tuple[str, s
     now, minute = (_rate(vitals[name]) for name in ("readings_per_s", "readings_per_s_minute"))
     yield "readings", f"{now} now, {minute} over a minute; {counts['readings_in']:,} in all"
     lag = vitals["lag_batches"]
-    yield "to the stores", f"{lag:,} batches wait, the oldest {_time(vitals['lag_s'])}" if lag else "nothing waits"
+    yield "to the stores", f"{lag:,} batches wait, the oldest {duration(vitals['lag_s'])}" if lag else "nothing waits"
     gaps = vitals["gaps"]
-    missing = f"{gaps['seqs']:,} missing of {gaps['outboxes']:,} nodes, for {_time(gaps['oldest_s'])}"
+    missing = f"{gaps['seqs']:,} missing of {gaps['outboxes']:,} nodes, for {duration(gaps['oldest_s'])}"
     yield "gaps", missing if gaps["seqs"] else "none"
     last = f"; the last: {vitals['quarantine_reason'][:120]}" if vitals["quarantined"] else ""
     yield "quarantine", f"{vitals['quarantined']:,} messages{last}"
@@ -69,7 +69,7 @@ def _signs(answer: dict[str, Any], log_url: str | None) -> Iterator[tuple[str, s
 def _ledger(vitals: dict[str, Any], counts: dict[str, int]) -> str:
     age, signs = vitals["anchor_age_s"], vitals["ledger"]
     told = [f"{vitals['pending']:,} of {counts['events_captured']:,} events pending"]
-    told += ["nothing anchored yet" if age is None else f"anchored to {_time(age)} ago"]
+    told += ["nothing anchored yet" if age is None else f"anchored to {duration(age)} ago"]
     if signs and signs["unconfirmed"]:
         told += [f"{signs['unconfirmed']:,} seen, {signs['confirmations']} of {signs['wanted']} confirmations"]
     if (left := vitals["anchors_left"]) is not None:
@@ -99,7 +99,8 @@ def _size(value: float) -> str:
     return f"{value / 1e3:,.0f} kB"
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time as people read it."""
     for size, unit in _UNITS:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

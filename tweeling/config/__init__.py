@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from tweeling.config.ledger import CustodySettings, LedgerSettings, node_address
+from tweeling.config.ledger import LedgerSettings, node_address
 from tweeling.config.section import Section, safe
 from tweeling.domain.hosts import in_url, is_loopback
 from tweeling.errors import ConfigError
@@ -127,6 +127,26 @@ class IngestSettings(Section):
                         raise ValueError(f"{pattern!r} of shard {number} meets {known!r} of shard {other}")
                 placed.append((number, pattern))
         return shards
+
+
+class CustodySettings(Section):
+    """The custody log of this installation."""
+
+    origin: str = Field(
+        default="tweeling.local/demo",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{2,120}$",
+        description="the log's name, which no other log bears; it stands in every receipt and never changes",
+    )
+    key_file: Path = Field(default=Path("secrets/log-key.pem"), description="the key that signs checkpoints")
+    passphrase_file: Path = Field(default=Path("secrets/log-passphrase"), description="what opens it")
+    passphrase: SecretStr | None = Field(
+        default=None, description="for the environment, TWEELING_CUSTODY__PASSPHRASE, in place of passphrase_file"
+    )
+    partners: Path = Field(default=Path("partners.json"), description="public keys of partners")
+    public: bool = Field(
+        default=True,
+        description="whoever reaches the server reads checkpoint, tiles and entries, commitments only, under /log/",
+    )
 
 
 class InfluxSettings(Section):

@@ -1,4 +1,4 @@
-"""Settings of the custody log and of the chain that holds its head."""
+"""Settings of the chain that holds the custody log's head."""
 
 from __future__ import annotations
 
@@ -87,23 +87,3 @@ def node_address(rpc: str) -> str:
     if not usable:
         raise ValueError(_ADDRESS)
     return rpc
-
-
-class CustodySettings(Section):
-    """The custody log of this installation."""
-
-    origin: str = Field(
-        default="tweeling.local/demo",
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{2,120}$",
-        description="the log's name, which no other log bears; it stands in every receipt and never changes",
-    )
-    key_file: Path = Field(default=Path("secrets/log-key.pem"), description="the key that signs checkpoints")
-    passphrase_file: Path = Field(default=Path("secrets/log-passphrase"), description="what opens it")
-    passphrase: SecretStr | None = Field(
-        default=None, description="for the environment, TWEELING_CUSTODY__PASSPHRASE, in place of passphrase_file"
-    )
-    partners: Path = Field(default=Path("partners.json"), description="public keys of partners")
-    public: bool = Field(
-        default=True,
-        description="whoever reaches the server reads checkpoint, tiles and entries, commitments only, under /log/",
-    )

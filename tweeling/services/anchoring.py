@@ -36,6 +36,7 @@ from tweeling.services.gate import Gate
 log = logging.getLogger("tweeling.anchoring")
 
 _IDLE_S = 5.0
+_LONGEST_IDLE_S = 30.0
 _FEW_ANCHORS = 100
 _ACCOUNT_S = 60.0  # between two looks at price and balance
 _REMEDIES: Final = {
@@ -134,7 +135,6 @@ class Anchoring:
 
     def run(self, stop: threading.Event) -> None:
         """Follow until stopped. A VerificationError ends it, after it has been said: that is for people to judge."""
-        idle = min(_IDLE_S, self._batching.max_age_ms / 1000)
         shortest, longest = self._backoff_s
         backoff = shortest
         while not stop.is_set():
@@ -157,8 +157,20 @@ class Anchoring:
             else:
                 self._back()
                 backoff = shortest
-                self._wake.wait(idle)
-                self._wake.clear()
+                self._rest(stop)
+
+    def _rest(self, stop: threading.Event) -> None:
+        """Wait until something is due, or it is time to look at the chain all the same."""
+        age = self._batching.max_age_ms / 1000
+        soon = min(_IDLE_S, age)
+        # A node is asked no more often than it takes: new checkpoints that are not due yet are no reason.
+        until = self._monotonic() + (soon if self._chain.seen else min(_LONGEST_IDLE_S, max(soon, age / 10)))
+        while True:
+            self._wake.clear()  # first: `stop` is set before it wakes us
+            left, due = until - self._monotonic(), self._due_in_s()
+            if stop.is_set() or left <= 0 or due == 0:
+                return
+            self._wake.wait(left if due is None else min(left, due))
 
     # -------------------------------------------------------------- show
 
@@ -237,7 +249,9 @@ class Anchoring:
             if size > head.size:
                 return Head(size, merkle.root(size, self._store.nodes))
         checkpoint = self._store.checkpoint()
-        return Head(checkpoint.size, checkpoint.root) if checkpoint and self._is_time(checkpoint, head) else None
+        if checkpoint is None or self._waits_s(checkpoint, head.size) != 0:
+            return None
+        return Head(checkpoint.size, checkpoint.root)
 
     def _continued(self, first: Head) -> Head:
         """The head at which the log left its former contract, which has to be a head of this log."""
@@ -248,15 +262,27 @@ class Anchoring:
             )
         return first
 
-    def _is_time(self, checkpoint: Checkpoint, head: Head) -> bool:
-        waiting = checkpoint.size - head.size
+    def _due_in_s(self) -> float | None:
+        """When something is due, as far as is known here; None where nothing waits, or the store does not answer."""
+        try:
+            seen, checkpoint = self._chain.size(), self._store.checkpoint()
+            if any(size > seen for size in self._chain.owed()):
+                return 0
+            return None if checkpoint is None else self._waits_s(checkpoint, seen)
+        except UnavailableError:
+            return None  # the next step says so
+
+    def _waits_s(self, checkpoint: Checkpoint, anchored: int) -> float | None:
+        """How long a checkpoint may still wait, in seconds; None where it has nothing new."""
+        waiting = checkpoint.size - anchored
         if waiting <= 0:
-            return False
+            return None
         if waiting >= self._batching.max_entries:
-            return True
-        oldest = self._store.entries(head.size, head.size + 1)[0]
+            return 0
+        oldest = self._store.entries(anchored, anchored + 1)[0]
+        age_ms = self._clock.now_ms() - oldest.captured_ms
         # A clock set back must not hold an entry for longer than it was ever meant to wait.
-        return not 0 <= self._clock.now_ms() - oldest.captured_ms < self._batching.max_age_ms
+        return max(self._batching.max_age_ms - age_ms, 0) / 1000 if age_ms >= 0 else 0
 
     def _look_at_account(self, *, anew: bool = False) -> None:
         now = self._monotonic()

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from tweeling.domain import merkle
 from tweeling.domain.log import Anchor, Head
 from tweeling.errors import LedgerError, Trouble
 from tweeling.ports.facts import Facts
@@ -75,7 +76,7 @@ class Confirming:
                 f"the node holds size {head.size}, behind what the chain has shown, {newest.size}",
                 trouble=Trouble.BEHIND,
             )
-        if head.size > (newest.size if newest else 0):
+        if head.size > self.size():
             found = self._ledger.since(newest)
             if not found or found[-1].size < head.size:
                 raise LedgerError(
@@ -83,10 +84,26 @@ class Confirming:
                     trouble=Trouble.BEHIND,
                     remedy="It lags, or ledger.first_block is later than the contract",
                 )
+            for anchor in found:
+                self._check_root(anchor)
             self.seen = (*self.seen, *found)
             depth = self._depth_of(found[-1])
         if self.seen:
             self._settle(depth)
+
+    def _check_root(self, anchor: Anchor) -> None:
+        """The contract took the head as an extension of all before it, and it is ours: so are they, or a node lies."""
+        if merkle.root(anchor.size, self._store.nodes) != anchor.root:
+            raise LedgerError(
+                f"the node shows another root for size {anchor.size} than the contract can have taken",
+                trouble=Trouble.NONSENSE,
+                remedy="Name another node in ledger.rpc",
+            )
+
+    def size(self) -> int:
+        """The newest size that was seen on the chain, 0 before the first."""
+        newest = self._newest()
+        return newest.size if newest else 0
 
     def _newest(self) -> Anchor | None:
         return self.seen[-1] if self.seen else self._store.anchor()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from eth_utils.crypto import keccak
 from web3.exceptions import Web3RPCError
 from web3.types import LogReceipt
 
 from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.transport import NodeError
+from tweeling.errors import Trouble
 
 ANCHORED: Final = keccak(text="CheckpointAnchored(bytes32,uint64,bytes32)")
 """The topic of an anchor; its log and size are the next two, and its data is the root."""
@@ -17,6 +19,10 @@ ANCHORED: Final = keccak(text="CheckpointAnchored(bytes32,uint64,bytes32)")
 _FIRST: Final = 10_000  # blocks that most public nodes search at once
 _WIDEST: Final = 1 << 24
 _FACTOR: Final = 4
+
+
+Topic = bytes | Sequence[bytes] | None
+"""What stands in a place of an event: these bytes, any of these, or anything."""
 
 
 class EventSearch:
@@ -28,7 +34,7 @@ class EventSearch:
         self._span = _FIRST
         self._too_wide = _WIDEST + 1
 
-    def newest_first(self, topics: Sequence[Any], *, first: int, last: int | None = None) -> Iterator[LogReceipt]:
+    def newest_first(self, topics: Sequence[Topic], *, first: int, last: int | None = None) -> Iterator[LogReceipt]:
         """Events with these topics in blocks `first` to `last` (the newest), the latest first."""
         end = self._chain.height() if last is None else last
         refused = self._too_wide
@@ -36,7 +42,7 @@ class EventSearch:
             start = max(first, end - self._span + 1)
             try:
                 found = self._chain.web3.eth.get_logs(
-                    {"address": self._address, "topics": topics, "fromBlock": start, "toBlock": end}  # type: ignore[typeddict-item]  # checksummed
+                    {"address": self._address, "topics": list(topics), "fromBlock": start, "toBlock": end}  # type: ignore[typeddict-item, arg-type]  # other names for the same
                 )
             except Web3RPCError:
                 # Too many blocks, in each node's own words; whatever else it was is still so for fewer.
@@ -45,8 +51,18 @@ class EventSearch:
                 refused = min(refused, end - start + 1)
                 self._span = max(1, (end - start + 1) // _FACTOR)
                 continue
-            yield from reversed(found)
+            for event in reversed(found):
+                _check_asked_for(event, topics)
+                yield event
             end = start - 1
             self._too_wide = refused  # a narrower search was answered, so it was the width
             if self._span * _FACTOR < refused:
                 self._span *= _FACTOR
+
+
+def _check_asked_for(event: LogReceipt, topics: Sequence[Topic]) -> None:
+    """A node that answers with other logs' events is no node."""
+    for wanted, found in zip(topics, event["topics"], strict=False):
+        allowed = [wanted] if isinstance(wanted, bytes) else wanted
+        if allowed is not None and bytes(found) not in allowed:
+            raise NodeError("answers with events that nobody asked for", Trouble.NONSENSE)

@@ -100,12 +100,13 @@ class EvmLedger:
             return done
         try:
             receipt = self._send(self._contract.functions.anchor(self._log_id, size, root, list(proof)))
+            with self._answers():
+                return self._anchor(size, root, receipt)
         except ContractRefusedError:
             # An earlier attempt, given up for slow, may have been mined since.
             if (done := self._done(self.head(), size, root)) is not None:
                 return done
             raise
-        return self._anchor(size, root, receipt)
 
     def account(self) -> Account:
         """What anchors cost now, and how many more can be paid for."""
@@ -118,7 +119,7 @@ class EvmLedger:
         """The anchor of exactly this size, read from the chain's events."""
         with self._answers():
             event = next(self._search(size.to_bytes(32), first=self._first_block), None)
-        return self._event(event) if event is not None else None  # sizes only grow, so there is one at most
+            return self._event(event) if event is not None else None  # sizes only grow, so there is one at most
 
     def since(self, anchor: Anchor | None) -> Sequence[Anchor]:
         """Every anchor that came after this one (all, after None), oldest first, read from the chain's events."""
@@ -187,8 +188,9 @@ class EvmLedger:
             receipt = self._wallet.send(call)
             if receipt["status"] != 1:
                 call.estimate_gas({"from": self._wallet.address})  # raises the reason, if it still holds
-                raise UnavailableError(
-                    f"transaction {receipt['transactionHash'].to_0x_hex()} reverted, but would not now"
+                raise LedgerError(
+                    f"transaction {receipt['transactionHash'].to_0x_hex()} reverted, but would not now",
+                    trouble=Trouble.REFUSED,
                 )
             return receipt
 

@@ -73,6 +73,7 @@ class Wallet:
         self._receipt_s = receipt_s
         self._most = most_wei
         self._sent: _Sent | None = None
+        self._too_low = False  # the node said so of that bid
         self._one = threading.Lock()
         self._over = threading.Event()
 
@@ -117,7 +118,7 @@ class Wallet:
             )
             signed = self._account.sign_transaction(transaction)  # type: ignore[arg-type]  # two packages, two names for it
             self._sent = _Sent(nonce, signed.hash, bid)
-            self._submit(signed.raw_transaction)
+            self._submit(signed.raw_transaction, bid)
             return self._receipt(signed.hash, nonce)
 
     def interrupt(self) -> None:
@@ -130,9 +131,9 @@ class Wallet:
     def _place(self) -> int:
         """The next nonce; whatever of this account is under way by another hand gets its time first."""
         mined = self._count("latest")
-        if self._sent is not None and self._sent.nonce == mined:
+        if self._sent is not None and self._sent.nonce == mined and (self._too_low or self._count("pending") > mined):
             return mined
-        self._sent = None
+        self._sent, self._too_low = None, False  # mined, or it never got there
         pause = _Pause(self._receipt_s, self._over)
         while self._count("pending") > mined and pause.rest():
             mined = self._count("latest")
@@ -169,7 +170,7 @@ class Wallet:
                 remedy="Send it more",
             )
 
-    def _submit(self, raw: bytes) -> None:
+    def _submit(self, raw: bytes, bid: Bid) -> None:
         try:
             self._chain.web3.eth.send_raw_transaction(raw)
         except Web3RPCError as exc:
@@ -185,9 +186,11 @@ class Wallet:
                 ) from None
             if "underpriced" not in message:
                 raise
-            # Somebody else's of this account is there: the next bid is higher.
+            self._too_low = True
             raise LedgerError(
-                f"another transaction of {self.address} waits to be mined, and pays more", trouble=Trouble.STUCK
+                f"the node wants more than {_gwei(bid.most)} gwei for a transaction of {self.address}",
+                trouble=Trouble.STUCK,
+                remedy="The next one is higher, within ledger.max_fee_gwei",
             ) from None
 
     def _receipt(self, hash_: HexBytes, nonce: int) -> TxReceipt:
