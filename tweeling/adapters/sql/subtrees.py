@@ -22,7 +22,7 @@ STEP = 4
 
 _BLOCK = 1 << STEP
 _AT_ONCE = 200
-_UPPER, _REMEMBERED = 8, 4096  # the blocks above ten million entries are 2,605, of 1.2 kB each
+_UPPER, _REMEMBERED = 8, 4096  # the blocks above ten million entries are 2,605, of 2.3 kB each
 
 _Row = list[bytes | None]
 _Block = list[_Row]  # sixteen neighbours as they are kept, and above them eight, four and two

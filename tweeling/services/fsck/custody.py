@@ -67,7 +67,7 @@ class _CustodyChecks:
         """Entries stand without holes, open to what is kept behind them, and lead to every head."""
         heads = deque(sorted(self._every_head(), key=lambda named: named[1].size))
         lots = {row.place: row for row in self._records.lots()}  # the newest of each entry is enough: all share a leaf
-        leaves = ((row.place, row.hash) for row in self._records.nodes(0))
+        leaves = _placed(self._records.nodes(0))
         self._check_heads(heads)
         for index, body, kept in merge(self._leaves(), leaves):
             self._tree_node(0, index, body, kept)
@@ -148,8 +148,7 @@ class _CustodyChecks:
             below = self._records.nodes(level - KEPT_LEVELS) if level % KEPT_LEVELS == 0 else iter(())
             for _ in range(KEPT_LEVELS):
                 below = _parents(below)
-            computed, kept = (((row.place, row.hash) for row in rows) for rows in (below, self._records.nodes(level)))
-            for index, expected, found in merge(computed, kept):
+            for index, expected, found in merge(_placed(below), _placed(self._records.nodes(level))):
                 self._tree_node(level, index, expected, found)
                 count += 1
         self._tree.say(f"{count:,} subtrees computed anew")
@@ -157,6 +156,10 @@ class _CustodyChecks:
     def _tree_node(self, level: int, index: int, expected: bytes | None, found: bytes | None) -> None:
         if expected != found:
             self._tree.add("subtree", f"level {level} index {index}", expected=expected, found=found)
+
+
+def _placed(rows: Iterator[NodeRow]) -> Iterator[tuple[int, bytes]]:
+    return ((row.place, row.hash) for row in rows)
 
 
 def _parents(below: Iterator[NodeRow]) -> Iterator[NodeRow]:
