@@ -58,6 +58,7 @@ def test_what_goes_through_waits_and_is_missing_stands_in_one_screen(hub: Living
         assert "3 in all" in text
         assert "3 missing of 1 nodes, for" in text
         assert "1 messages; the last: " in text
+        assert f"anyone reads it at http://127.0.0.1:{hub.port}/log" in text
         assert "how long that lasts is not known yet" in text
         assert "ALARM of H1/n1: [b]the outbox is full[/b]" in text
         assert "\x1b" not in done.stdout

@@ -45,6 +45,15 @@ def test_signatures_of_others_are_ignored_and_a_false_one_of_ours_is_not() -> No
         note.verify(note.parse(forged), name=ORIGIN, public=public_key("log"))
 
 
+def test_sixteen_large_signatures_of_witnesses_are_taken() -> None:
+    lines = [
+        f"\u2014 witness-{number}.example {base64.b64encode(bytes([number]) * 4900).decode()}\n" for number in range(16)
+    ]
+    parsed = note.parse(_signed() + "".join(lines))
+    note.verify(parsed, name=ORIGIN, public=public_key("log"))
+    assert note.tree_head(parsed) == HEAD
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

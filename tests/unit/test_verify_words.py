@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from tweeling.cli.main import app
 from tweeling.cli.verifying import add_trust, list_trust, verify_files
+from tweeling.domain import note
 from tweeling.errors import ConfigError
 from tweeling.verify import TrustedLog, plain
 
@@ -111,6 +112,7 @@ def test_a_log_whose_name_looks_like_markup_is_pinned_and_listed_as_it_is(tmp_pa
     (line,) = list_trust(tmp_path / "trust")
     assert isinstance(line, Text)
     assert line.plain.startswith("[/x][bold]:smile:  no chain")
+    assert line.plain.splitlines()[2] == f"  vkey {note.verifier_key('[/x][bold]:smile:', bytes(32))}"
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\xff", b"[1]", None])

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tweeling.domain import signature
 from tweeling.errors import VerificationError
 
-MAX_BYTES = 64 * 1024
+MAX_BYTES = 128 * 1024  # sixteen signatures of the largest kind there is, of nearly 5 kB each, have to be taken
 _ED25519 = b"\x01"
 _NAME = re.compile(r"[^\s+]+")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")

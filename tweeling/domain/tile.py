@@ -44,7 +44,7 @@ class Tile:
         return self.stop <= size >> _HEIGHT * (self.level or 0)
 
     def keys(self) -> list[NodeKey]:
-        """Name the subtrees whose hashes it holds; the leaves' for a bundle."""
+        """Name the subtrees whose hashes it holds; those of a bundle's entries are leaves."""
         level = _HEIGHT * (self.level or 0)
         return [(level, index) for index in range(self.start, self.stop)]
 

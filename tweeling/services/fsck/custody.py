@@ -50,7 +50,7 @@ class _CustodyChecks:
         claim = self._compare_root(claims, next(claims, None))
         events = ((row.place, row) for row in self._records.events())
         entries = ((row.place, row) for row in self._records.entries())
-        leaves = ((row.place, row.hash) for row in self._records.nodes(0))
+        leaves = _placed(self._records.nodes(0))
         behind = ((place, (row, event)) for place, row, event in merge(entries, events))
         for place, kept, leaf in merge(behind, leaves):
             row, event = kept or (None, None)
@@ -117,8 +117,7 @@ class _CustodyChecks:
             below = self._records.nodes(level - KEPT_LEVELS) if level % KEPT_LEVELS == 0 else iter(())
             for _ in range(KEPT_LEVELS):
                 below = _parents(below)
-            computed, kept = (((row.place, row.hash) for row in rows) for rows in (below, self._records.nodes(level)))
-            for index, expected, found in merge(computed, kept):
+            for index, expected, found in merge(_placed(below), _placed(self._records.nodes(level))):
                 self._tree_node(level, index, expected, found)
                 count += 1
         self._tree.say(f"{count:,} subtrees computed anew")
@@ -126,6 +125,10 @@ class _CustodyChecks:
     def _tree_node(self, level: int, index: int, expected: bytes | None, found: bytes | None) -> None:
         if expected != found:
             self._tree.add("subtree", f"level {level} index {index}", expected=expected, found=found)
+
+
+def _placed(rows: Iterator[NodeRow]) -> Iterator[tuple[int, bytes]]:
+    return ((row.place, row.hash) for row in rows)
 
 
 def _parents(below: Iterator[NodeRow]) -> Iterator[NodeRow]:
