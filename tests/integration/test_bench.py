@@ -11,7 +11,7 @@ from support_postgres import Postgres
 from support_servers import need
 
 from tweeling.adapters.evm import devchain
-from tweeling.cli.bench.custody import Options, run
+from tweeling.cli.bench import custody
 from tweeling.cli.bench.report import Report, Row
 from tweeling.errors import ConfigError
 
@@ -119,9 +119,9 @@ def test_gas_cannot_be_measured_without_a_chain_and_the_remedy_is_told_at_once(
 ) -> None:
     monkeypatch.setattr(devchain, "find_anvil", lambda: None)
     monkeypatch.chdir(tmp_path)
-    options = Options(events=500, seconds=60, anchors=1, leaves=1, cold=0)
+    options = custody.Options(events=500, seconds=60, anchors=1, leaves=1, cold=0)
     with pytest.raises(ConfigError, match=r"anvil\) is not installed\. npm brings it: make chain; `--anchors 0`"):
-        run(options, Report(Console(), as_json=True))
+        custody.run(options, Report(Console(), as_json=True))
     assert not list(tmp_path.iterdir()), "nothing has begun"
 
 
