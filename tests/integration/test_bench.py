@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from support_postgres import Postgres
 from support_servers import need
 
-from tweeling.cli.bench.report import Row
+from tweeling.adapters.evm import devchain
+from tweeling.cli.bench import custody
+from tweeling.cli.bench.report import Report, Row
+from tweeling.errors import ConfigError
 
 
 def rows(tmp_path: Path, *arguments: str) -> dict[str, Row]:
@@ -68,10 +72,11 @@ def test_a_store_is_asked_warm_and_cold_filled_further_and_followed(tmp_path: Pa
 @pytest.mark.timeout(240)
 def test_custody_is_measured_from_capture_to_anchor_and_nothing_is_lost(tmp_path: Path) -> None:
     need("anvil")
-    found = rows(tmp_path, "custody", "--events", "500", "--seconds", "1", "--anchors", "1")
+    found = rows(tmp_path, "custody", "--events", "500", "--seconds", "1", "--anchors", "1", "--leaves", "100")
     for way in ("capture", "capture_by_one_submitter", "fsync", "http", "anchor_to_receipt"):
         assert 0 < found[f"{way}_p50"].value <= found[f"{way}_p95"].value <= found[f"{way}_p99"].value
     assert found["capture_p95"].goal == 5
+    assert found["tree.inclusion_proofs"].value > 0
     assert found["lost_or_double"].value == 0
     for rate in ("jcs", "parse_and_validate", "bulk", "bulk_signed"):
         assert found[rate].value > 0
@@ -87,7 +92,18 @@ def test_custody_is_measured_from_capture_to_anchor_and_nothing_is_lost(tmp_path
 def test_the_log_is_measured_on_a_database_server_too_but_never_on_one_that_holds_a_log(
     tmp_path: Path, database_server: Postgres
 ) -> None:
-    few = ("--events", "500", "--seconds", "1", "--anchors", "0", "--records", database_server.new_database())
+    few = (
+        "--events",
+        "500",
+        "--seconds",
+        "1",
+        "--anchors",
+        "0",
+        "--leaves",
+        "100",
+        "--records",
+        database_server.new_database(),
+    )
     found = rows(tmp_path, "custody", *few)
     assert found["lost_or_double"].value == 0
     assert found["bulk"].value > 0
@@ -98,14 +114,15 @@ def test_the_log_is_measured_on_a_database_server_too_but_never_on_one_that_hold
     assert "--records: holds a log. Name an empty database" in done.stderr
 
 
-def test_gas_cannot_be_measured_without_a_chain_and_the_remedy_is_told(tmp_path: Path) -> None:
-    program = (
-        "import sys; from tweeling.adapters.evm import devchain; devchain.find_anvil = lambda: None;"
-        "from tweeling.__main__ import main; sys.argv[1:] = ['bench', 'custody']; sys.exit(main())"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
-    assert "--anchors: the development chain (anvil) is not installed. npm brings it: make chain" in done.stderr
+def test_gas_cannot_be_measured_without_a_chain_and_the_remedy_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devchain, "find_anvil", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    options = custody.Options(events=500, seconds=60, anchors=1, leaves=1, cold=0)
+    with pytest.raises(ConfigError, match=r"anvil\) is not installed\. npm brings it: make chain; `--anchors 0`"):
+        custody.run(options, Report(Console(), as_json=True))
+    assert not list(tmp_path.iterdir()), "nothing has begun"
 
 
 def test_a_wrong_list_of_packs_is_named(tmp_path: Path) -> None:

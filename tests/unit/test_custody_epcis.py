@@ -109,6 +109,8 @@ def test_a_summary_says_what_when_and_how_much() -> None:
         ({"quantityList": [{"epcClass": LOT, "quantity": -1}]}, "quantityList[0].quantity"),
         ({"quantityList": [{"quantity": 1}]}, "quantityList[0].epcClass"),
         ({"quantityList": [{"epcClass": "lot 5", "quantity": 1}]}, "quantityList[0].epcClass"),
+        ({"quantityList": [{"epcClass": "urn:lot:5\x00", "quantity": 1}]}, "quantityList[0].epcClass"),
+        ({"eventID": "urn:uuid:\x7f"}, "eventID"),
         ({"readPoint": {"id": "H1"}}, "readPoint.id"),
         ({"sourceList": [{"type": "seller", "source": "urn:x:y"}]}, "sourceList[0].type"),
     ],

@@ -26,7 +26,7 @@ MAX_EVENTS = 5_000
 MAX_QUANTITY = 1e12
 MAX_MASS_G = 10**15  # a thousand million tonnes; every sum of such stays an integer that stores and screens can hold
 
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\x00-\x1f\x7f]+")  # no NUL, which PostgreSQL could not hold
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-](?:0\d|1[0-4]):[0-5]\d)", re.ASCII)
 _TIMES_MS = range(7_258_118_400_000)  # 1970 to 2199, what any clock, store and screen can say
 _GRAMS = {"KGM": 1000, "GRM": 1, "TNE": 1_000_000}  # UN/ECE Recommendation 20

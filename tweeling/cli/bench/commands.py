@@ -76,6 +76,10 @@ def custody(
     anchors: Annotated[
         int, typer.Option(min=0, max=50, help="On a development chain, for each size of batch; 0 leaves it out.")
     ] = 20,
+    leaves: Annotated[int, typer.Option(min=1, help="Of a tree in memory.")] = 1 << 17,
+    cold: Annotated[
+        int, typer.Option(min=0, help="Entries of a log that is asked cold, 500 bytes each on disk; 0 leaves it out.")
+    ] = 0,
     records: Annotated[
         str | None,
         typer.Option(metavar="URL", envvar="TWEELING_BENCH_RECORDS", help="An empty record store, else a SQLite file."),
@@ -86,7 +90,15 @@ def custody(
     from tweeling.cli.bench.custody import Options, run
     from tweeling.cli.bench.report import Report
 
-    options = Options(events=events, seconds=run_seconds, submitters=submitters, anchors=anchors, records=records)
+    options = Options(
+        events=events,
+        seconds=run_seconds,
+        submitters=submitters,
+        anchors=anchors,
+        leaves=leaves,
+        cold=cold,
+        records=records,
+    )
     raise typer.Exit(run(options, Report(_out, as_json=as_json)))
 
 

@@ -25,6 +25,7 @@ from tweeling.cli.bench import anchors, limits
 from tweeling.cli.bench.events import event
 from tweeling.cli.bench.pace import paced, quantiles
 from tweeling.cli.bench.report import Report, Row, at_least, at_most
+from tweeling.cli.bench.tree import tree_rows
 from tweeling.cli.installation import Installation
 from tweeling.cli.supervisor import Supervisor, free_port, listening
 from tweeling.domain import epcis
@@ -50,12 +51,15 @@ _T = TypeVar("_T")
 class Options:
     """events: in bulk. seconds: at 200 events/s. anchors: for each size of batch, 0 for none.
 
+    leaves: of a tree in memory. cold: entries of a log of which the system remembers nothing, 0 for none.
     records: the URL of an empty record store, None for a SQLite file.
     """
 
     events: int
     seconds: float
     anchors: int
+    leaves: int
+    cold: int
     submitters: int = 8
     records: str | None = None
 
@@ -113,6 +117,7 @@ def run(options: Options, report: Report) -> int:
         report.add(_captured(folder, options))
         if options.records is None:
             report.add(_through_http(folder, options))
+        report.add(tree_rows(leaves=options.leaves, cold_entries=options.cold, folder=folder))
         if options.anchors:
             report.add(anchors.measure(folder, options.anchors))
     return 0 if report.kept else 1
