@@ -44,6 +44,7 @@ class Chained(NamedTuple):
     """A chain that holds some anchors; what is asked of an installation beside its records."""
 
     anchors: Sequence[Anchor]
+    block: int = 100
     chain_id: int = 31337
 
     def chain(self) -> AbstractContextManager[ChainAudit]:
@@ -51,7 +52,7 @@ class Chained(NamedTuple):
 
     def look(self) -> Look:
         newest = self.anchors[-1] if self.anchors else None
-        return Look(100, newest.size, newest.root) if newest else Look(100, 0, b"")
+        return Look(self.block, newest.size, newest.root) if newest else Look(self.block, 0, b"")
 
     def anchored(self) -> Iterator[AnchorRow]:
         return (AnchorRow(*anchor) for anchor in self.anchors)

@@ -179,6 +179,25 @@ def test_a_node_of_another_chain_is_no_witness(folder: Path) -> None:
     assert "not compared: ledger.chain_id: the node serves chain 4711, not 31337" in checks["custody chain"]["detail"]
 
 
+def test_a_log_that_is_begun_and_not_anchored_yet_agrees(anchored: Anchored, tmp_path: Path) -> None:
+    folder, account = tmp_path / "hub", anchored.chain.funded()
+    folder.mkdir()
+    rpc, contract = anchored.chain.rpc, anchored.contract
+    (folder / "tweeling.toml").write_text(
+        f'[custody]\norigin = "{ORIGIN}"\n[ledger]\nrpc = "{rpc}"\ncontract = "{contract}"\n'
+    )
+    _grow(folder, 3)
+    with closing(EvmLedger(rpc=rpc, chain_id=CHAIN_ID, contract=contract, account=account, origin=ORIGIN)) as ledger:
+        place = TrustedContract(chain_id=CHAIN_ID, contract=contract, log_id=f"0x{ledger.log_id.hex()}")
+        with opened(folder) as hub:
+            (folder / "trust.json").write_bytes(hub.log.custody.trust_file(place).encode())
+        for begin in (lambda: None, ledger._begin):
+            begin()
+            code, checks = fsck(folder)
+            assert (code, found(checks["custody chain"])) == (0, [])
+            assert checks["custody chain"]["detail"].startswith("0 anchors compared with chain 31337")
+
+
 def test_settings_that_name_another_contract_than_the_trust_file_are_no_question_to_ask(folder: Path) -> None:
     _point(folder, "contract", "0x" + "11" * 20)
     code, checks = fsck(folder)

@@ -14,6 +14,7 @@ from support_edits import (
     COLUMNS,
     ERASED,
     LOTS,
+    Chained,
     Edit,
     Log,
     edits_of_rows,
@@ -94,6 +95,16 @@ def test_a_sound_log_is_found_sound(log: Log) -> None:
 
 def test_every_table_of_the_custody_log_is_edited() -> None:
     assert METADATA.tables.keys() - {"region", "movement", "fact", "applied"} == set(TABLES)
+
+
+def test_an_anchor_that_the_chain_does_not_hold_is_named_unless_the_node_is_behind(log: Log) -> None:
+    first = log.chain.anchors[:1]
+    lines = findings(log.audit(Chained(first)))
+    assert lines == ["custody chain: anchor, size 6: expected on the chain too, found in the records only"]
+    checks = log.audit(Chained(first, block=1))
+    assert findings(checks) == []
+    assert not checks[-1].compared
+    assert "not compared: anchor 6 is of block 2, and the node is at 1" in checks[-1].detail
 
 
 def _without(log: Log, place: int, field: str) -> list[str]:

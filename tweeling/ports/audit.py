@@ -225,7 +225,7 @@ class RecordsAudit(Protocol):
 
 
 class Look(NamedTuple):
-    """What a chain held at a block: the head of our log there, size 0 before the first anchor."""
+    """What a chain held at a block: the head of our log there, size 0 and no root before the first anchor."""
 
     block: int
     size: int

@@ -58,7 +58,7 @@ class EvmChainAudit:
             if exc.name != "CustodyLedgerUnknownLog":
                 raise
             size, root = 0, b""
-        return Look(block, size, root)
+        return Look(block, size, root if size else b"")
 
     def anchored(self) -> Iterator[AnchorRow]:
         """See `ChainAudit`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -24,7 +25,8 @@ class ChainCheck:
         self._chain: ChainAudit | None = None
         self._seen = Look(0, 0, b"")
         self._newest: AnchorRow | None = None
-        self._waiting: list[AnchorRow] = []  # without a row, and above every row so far
+        self._waiting: deque[AnchorRow] = deque(maxlen=_NAMED)  # without a row, and above every row so far
+        self._left = 0  # how many of those there are
         self._count = 0
         try:
             chain = closing.enter_context(installation.chain())
@@ -55,7 +57,7 @@ class ChainCheck:
         """Compare what records and chain say of one size; return whether the event counts for the records."""
         if event is None:
             if row is not None and self._chain is not None:
-                self.check.add("anchor", f"size {row.size}", expected="on the chain too", found="in the records only")
+                self._miss_event(row)
             return False
         if event.block <= self._seen.block:
             self._newest = event
@@ -68,13 +70,23 @@ class ChainCheck:
         if event.block > self._seen.block:  # since the first look, and the records are older
             return False
         self._waiting.append(event)
+        self._left += 1
         return True
+
+    def _miss_event(self, row: AnchorRow) -> None:
+        """A node that is behind knows nothing of a later block, so it is no witness."""
+        if row.block > self._seen.block:
+            self.check.leave_out(f"anchor {row.size} is of block {row.block}, and the node is at {self._seen.block}")
+        else:
+            self.check.add("anchor", f"size {row.size}", expected="on the chain too", found="in the records only")
 
     def _miss_waiting(self) -> None:
         """A hub takes up what it has missed before it anchors more: where a later row stands, these were there once."""
         for event in self._waiting:
             self.check.add("anchor", f"size {event.size}", expected=f"a row, as block {event.block} says", found=None)
+        self.check.more += self._left - len(self._waiting)
         self._waiting.clear()
+        self._left = 0
 
     def finish(self) -> None:
         """The chain's events are all read: the contract's head is the newest of them."""
@@ -85,6 +97,6 @@ class ChainCheck:
         self.check.say(
             f"{self._count:,} anchors compared with chain {self._chain.chain_id}, block {self._seen.block:,}"
         )
-        if self._waiting:
-            sizes = ", ".join(str(event.size) for event in self._waiting[-_NAMED:])
-            self.check.say(f"{len(self._waiting):,} more are on the chain, which a hub takes up when it runs: {sizes}")
+        if self._left:
+            sizes = ", ".join(str(event.size) for event in self._waiting)
+            self.check.say(f"{self._left:,} more are on the chain, which a hub takes up when it runs: {sizes}")
