@@ -72,3 +72,8 @@ def test_a_log_is_renamed_and_nothing_else_changes(text: str) -> None:
     before, after = tomllib.loads(text), tomllib.loads(rename_log(text, "c/d"))
     assert after.pop("custody") == before.pop("custody", {}) | {"origin": "c/d"}
     assert after == before
+
+
+def test_a_renamed_log_is_begun_anew_on_its_ledger() -> None:
+    text = f"[ledger]\nrpc = 'https://node.example'\nlog_id = '0x{'12' * 32}'\ncontinues = '1:0x{'34' * 32}'\n"
+    assert tomllib.loads(rename_log(text, "c/d"))["ledger"] == {"rpc": "https://node.example"}

@@ -131,7 +131,15 @@ def _begin_log(unpacked: Path, origin: str) -> None:
     before = config.load(path)
     if origin == before.custody.origin:
         raise ConfigError("is this log's name already", field="--new-log", remedy="Name another")
-    secretfile.write(path, rename_log(path.read_text("utf-8"), origin))
+    try:
+        secretfile.write(path, rename_log(path.read_text("utf-8"), origin))
+    except ValueError as exc:
+        raise ConfigError(
+            f"cannot be changed: {exc}",
+            field="custody.origin",
+            source=_SETTINGS,
+            remedy="Write it on a line of its own",
+        ) from exc
     if config.load(path).custody.origin != origin:
         raise ConfigError("is set by the environment", field="custody.origin", remedy="Unset it there, or change it")
     records = before.data / "records.db"
