@@ -67,7 +67,7 @@ class _CustodyChecks:
         """Entries stand without holes, open to what is kept behind them, and lead to every head."""
         heads = deque(sorted(self._every_head(), key=lambda named: named[1].size))
         lots = {row.place: row for row in self._records.lots()}  # the newest of each entry is enough: all share a leaf
-        leaves = _placed(self._records.nodes(0))
+        leaves = ((row.place, row.hash) for row in self._records.nodes(0))
         self._check_heads(heads)
         for index, body, kept in merge(self._leaves(), leaves):
             self._tree_node(0, index, body, kept)
