@@ -19,21 +19,21 @@ class Tree:
         """Section 2.1.1: MTH of the first entries."""
         return self._span(0, size) if size else EMPTY_ROOT
 
-    def inclusion(self, m: int, n: int) -> list[bytes]:
-        """Section 2.1.3.1: PATH(m, D_n)."""
-        return self._path(m, 0, n)
-
-    def _path(self, m: int, start: int, stop: int) -> list[bytes]:
-        if stop - start == 1:
-            return []
-        k = split(stop - start)
-        if m < k:
-            return [*self._path(m, start, start + k), self._span(start + k, stop)]
-        return [*self._path(m - k, start + k, stop), self._span(start, start + k)]
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """Section 2.1.3.1: PATH(index, D_size)."""
+        return self._path(index, 0, size)
 
     def consistency(self, m: int, n: int) -> list[bytes]:
         """Section 2.1.4.1: PROOF(m, D_n); empty from size 0."""
         return self._subproof(m, 0, n, whole=True) if m else []
+
+    def _path(self, index: int, start: int, stop: int) -> list[bytes]:
+        if stop - start == 1:
+            return []
+        middle = start + split(stop - start)
+        if index < middle:
+            return [*self._path(index, start, middle), self._span(middle, stop)]
+        return [*self._path(index, middle, stop), self._span(start, middle)]
 
     def _subproof(self, m: int, start: int, stop: int, *, whole: bool) -> list[bytes]:
         if m == stop - start:

@@ -63,7 +63,7 @@ def test_neither_tiles_nor_proofs_nor_the_size_nor_the_newest_events_read_a_tabl
     store = SqlLogStore(records)
     with _plans(records) as plans:
         assert store.size() == ENTRIES
-        store.nodes([key for number in range(12) for key in Tile(0, number).keys()])
+        store.nodes([key for number in range(12) for key in Tile(0, number).subtrees()])
         merkle.inclusion_proof(4711, ENTRIES - 1, store.nodes)
         assert len(store.entries(256, 512)) == 256
         assert list(store.newest(20)) == []

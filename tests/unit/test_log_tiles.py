@@ -34,7 +34,7 @@ def test_the_pages_own_example() -> None:
         *(
             "entries",
             "entries/0",
-            "entriess/000",
+            "leaves/000",
             "ENTRIES/000",
             "0/\u0660\u0660\u0660",
             "0/000\n",

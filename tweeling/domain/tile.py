@@ -43,8 +43,8 @@ class Tile:
         """Whether a tree of this size has all of it."""
         return self.stop <= size >> _HEIGHT * (self.level or 0)
 
-    def keys(self) -> list[NodeKey]:
-        """Name the subtrees whose hashes it holds; those of a bundle's entries are leaves."""
+    def subtrees(self) -> list[NodeKey]:
+        """Name the subtrees whose hashes it holds; those of a bundle are leaves."""
         level = _HEIGHT * (self.level or 0)
         return [(level, index) for index in range(self.start, self.stop)]
 

@@ -27,7 +27,7 @@ class PublishedLog:
         if not self._covers(tile):
             return None
         if tile.level is not None:
-            return b"".join(self._store.nodes(tile.keys()))
+            return b"".join(self._store.nodes(tile.subtrees()))
         entries = [item.entry for item in self._store.entries(tile.start, tile.stop)]
         if len(entries) != tile.width:
             raise VerificationError(f"the log has lost entries of [{tile.start}, {tile.stop})", field="entry")
