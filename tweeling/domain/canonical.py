@@ -129,6 +129,33 @@ def parse_cbor(data: bytes, *, field: str) -> Any:
     return value
 
 
+def _check_nesting(text: str) -> None:
+    # Before the decoder: it recurses on the stack, and how far it may is for the whole process to say, not for us.
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > MAX_DEPTH:
+            raise InvariantError("nested too deeply")
+
+
+def _check_plain(value: object, field: str) -> None:
+    # By exact type: a simple value equals its number, and so does a float, and either would be a second encoding.
+    if isinstance(value, cbor2.CBORTag):
+        _check_plain(value.value, field)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_plain(item, field)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if type(key) is not int:
+                raise VerificationError("a map key that is no integer", field=field)
+            _check_plain(item, field)
+    elif value is not None and type(value) not in _PLAIN:
+        raise VerificationError(f"holds a {type(value).__name__}", field=field)
+
+
 def _plain(value: Any) -> str:
     """Write what nearly every event is made of, several times faster than rfc8785; a test holds both to the same bytes.
 
@@ -155,33 +182,6 @@ def _plain(value: Any) -> str:
 
 def _utf16(name: str) -> bytes:
     return name.encode("utf-16-be")
-
-
-def _check_nesting(text: str) -> None:
-    # Before the decoder: it recurses on the stack, and how far it may is for the whole process to say, not for us.
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return
-    depth = 0
-    for token in _BRACKETS.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
-        if depth > MAX_DEPTH:
-            raise InvariantError("nested too deeply")
-
-
-def _check_plain(value: object, field: str) -> None:
-    # By exact type: a simple value equals its number, and so does a float, and either would be a second encoding.
-    if isinstance(value, cbor2.CBORTag):
-        _check_plain(value.value, field)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _check_plain(item, field)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            if type(key) is not int:
-                raise VerificationError("a map key that is no integer", field=field)
-            _check_plain(item, field)
-    elif value is not None and type(value) not in _PLAIN:
-        raise VerificationError(f"holds a {type(value).__name__}", field=field)
 
 
 def _is_endless(text: str) -> bool:
