@@ -168,7 +168,10 @@ class Sequencer:
             context=event.context,
         )
         links = [entry.link(key, before.leaf if before else None) for key, (_, before) in zip(keys, lots, strict=True)]
-        sealed = entry.seal(entry.EPCIS, [*map(entry.digest, fields), *links], self._random)
+        try:
+            sealed = entry.seal(entry.EPCIS, [*map(entry.digest, fields), *links], self._random)
+        except InvariantError as exc:
+            raise InvariantError(str(exc), field=f"event {event.id}") from exc
         leaf = merkle.leaf_hash(sealed)
         return NewEntry(
             entry=sealed,
