@@ -163,6 +163,16 @@ def test_a_chain_that_does_not_answer_is_told_and_no_disagreement(folder: Path) 
     assert re.match(r"not compared: chain 31337 at 127\.0\.0\.1:\d+ gave no answer", check["detail"])
 
 
+def test_the_node_may_be_named_in_a_file_of_its_own(anchored: Anchored, folder: Path) -> None:
+    secret = folder / "ledger-rpc"
+    secret.touch(mode=0o600)
+    secret.write_text(anchored.chain.rpc + "\n")
+    _point(folder, "rpc", "http://127.0.0.1:1")
+    _point(folder, "rpc_file", secret.name)
+    _, checks = fsck(folder)
+    assert checks["custody chain"]["compared"]
+
+
 def test_a_chain_may_be_left_out(folder: Path) -> None:
     sqlite(folder / "records.db", "UPDATE anchor SET block = 99 WHERE size = 8")
     command = [sys.executable, "-m", "tweeling", "fsck", "--no-chain", "--data", str(folder)]
@@ -273,15 +283,16 @@ def _serving(node: _Miserly) -> Iterator[str]:
             thread.join()
 
 
-def test_a_node_that_refuses_long_searches_is_asked_for_every_block_in_shorter_ones() -> None:
+@pytest.mark.parametrize("first", [0, 1_234])
+def test_a_node_that_refuses_long_searches_is_asked_for_every_block_in_shorter_ones(first: int) -> None:
     node = _Miserly(5_000, 700)
     log = log_id("0x" + "22" * 20, ORIGIN)
     with (
         _serving(node) as rpc,
-        open_chain_audit(rpc, chain_id=CHAIN_ID, contract="0x" + "11" * 20, log_id=log) as chain,
+        open_chain_audit(rpc, chain_id=CHAIN_ID, contract="0x" + "11" * 20, log_id=log, first_block=first) as chain,
     ):
         assert list(chain.anchored()) == []
-    assert [block for first, last in node.asked for block in range(first, last + 1)] == list(range(5_001))
+    assert [block for start, last in node.asked for block in range(start, last + 1)] == list(range(first, 5_001))
 
 
 def test_a_node_that_refuses_everything_or_falls_silent_is_unavailable() -> None:

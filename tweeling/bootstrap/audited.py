@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tweeling.adapters.duckdb import DuckDBStore
 from tweeling.adapters.journal_audit import at_rest, open_journal
 from tweeling.adapters.sql.audit import open_records_audit
+from tweeling.bootstrap.ledger import rpc_of
 from tweeling.bootstrap.readings import journal_path, points_of, records_url
 from tweeling.config import Settings
 from tweeling.errors import UndecidedError
@@ -52,8 +53,13 @@ class Audited:
             )
         from tweeling.adapters.evm.audit import open_chain_audit
 
-        log_id = bytes.fromhex(pinned.log_id.removeprefix("0x"))
-        with open_chain_audit(ledger.rpc, chain_id=ledger.chain_id, contract=pinned.contract, log_id=log_id) as chain:
+        with open_chain_audit(
+            rpc_of(ledger),
+            chain_id=ledger.chain_id,
+            contract=pinned.contract,
+            log_id=bytes.fromhex(pinned.log_id.removeprefix("0x")),
+            first_block=ledger.first_block,
+        ) as chain:
             yield chain
 
     def journal(self) -> AbstractContextManager[JournalAudit]:

@@ -30,8 +30,10 @@ _MANY: Final = 1_000
 class EvmChainAudit:
     """A `ChainAudit` of one log."""
 
-    def __init__(self, chain: Chain, contract: str, log_id: bytes) -> None:
+    def __init__(self, chain: Chain, contract: str, log_id: bytes, *, first_block: int = 0) -> None:
+        """Ask about a log. first_block: the contract's own, before which there is nothing to look for."""
         self._chain = chain
+        self._first_block = first_block
         self._address: ChecksumAddress = Web3.to_checksum_address(contract)
         self._log_id = log_id
 
@@ -64,7 +66,7 @@ class EvmChainAudit:
         """See `ChainAudit`."""
         with self._chain.answers():
             last = int(self._chain.web3.eth.block_number)
-        first, span = 0, _SPAN
+        first, span = self._first_block, _SPAN
         while first <= last:
             with self._chain.answers():
                 try:
@@ -104,8 +106,8 @@ class EvmChainAudit:
 
 @contextmanager
 def open_chain_audit(
-    rpc: str, *, chain_id: int, contract: str, log_id: bytes, timeout_s: float = _TIMEOUT_S
+    rpc: str, *, chain_id: int, contract: str, log_id: bytes, first_block: int = 0, timeout_s: float = _TIMEOUT_S
 ) -> Iterator[EvmChainAudit]:
     """Ask one node of a chain about one log; nobody is asked before the first question."""
     with Chain(rpc, chain_id=chain_id, timeout_s=timeout_s) as chain:
-        yield EvmChainAudit(chain, contract, log_id)
+        yield EvmChainAudit(chain, contract, log_id, first_block=first_block)
