@@ -21,6 +21,7 @@ from tweeling.ports.custody_api import Captured
 from tweeling.ports.logstore import LogStore, NewEntry
 from tweeling.services.gate import Gate
 
+_TRIES = 5
 _TOGETHER = 1000  # events that share a transaction; a single caller may bring more
 
 
@@ -111,7 +112,7 @@ class Sequencer:
 
     def _commit(self, group: Sequence[_Parcel]) -> list[list[Captured] | Exception]:
         self._gate.check()
-        for last in (False, True):
+        for left in reversed(range(_TRIES)):
             edge = self.edge()
             made, outcomes = self._entries(edge.size, group)
             if made:
@@ -120,7 +121,7 @@ class Sequencer:
                 try:
                     self._store.append(made, expected_size=edge.size, nodes=nodes)
                 except RejectedError:  # another process wrote: once more, on what there is now
-                    if last:
+                    if not left:
                         raise
                     continue
                 self._edge = grown
