@@ -9,9 +9,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Most tests wait for processes of their own, so a few files of them run side by side; those that hold parts to a time
-# run alone. pytest ends with 5 where ARGS choose none.
+# Most tests wait for processes of their own, so a few files of them run side by side, fewer of those that load whole
+# installations; those that hold parts to a time run alone. pytest ends with 5 where ARGS choose none.
 AT_ONCE ?= 3
+FAULTS  ?= 2
 # pip names each package that it collects; a dot for each shows that it lives.
 COUNT  := awk '/^Collecting/{printf (n++ ? "." : "      ."); fflush()} /^(ERROR|WARNING)/{print} END{if (n) print " " n " packages"}'
 
@@ -22,7 +23,8 @@ demo: setup chain ## run the product on the demo region
 	@$(BIN)/tweeling demo $(ARGS)
 
 test: setup-dev chain servers ## run every test that CI runs
-	@$(BIN)/python -m pytest -m "not slow and not alone" --numprocesses $(AT_ONCE) $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -m "not slow and not fault" --numprocesses $(AT_ONCE) $(ARGS) || [ $$? = 5 ]
+	@$(BIN)/python -m pytest -m "not slow and fault and not alone" --numprocesses $(FAULTS) $(ARGS) || [ $$? = 5 ]
 	@$(BIN)/python -m pytest -m "not slow and alone" $(ARGS) || [ $$? = 5 ]
 
 test-all: setup-dev chain servers ## run the long tests too

@@ -15,6 +15,14 @@ from xdist.scheduler import LoadScopeScheduling
 
 _HERE = Path(__file__).parent
 _OF_THE_DEMO = {"test_demo_live.py", "test_demo_run.py", "test_readme.py"}
+_TIMED = {
+    "test_clock_jumps.py",
+    "test_edge_disk.py",
+    "test_edge_line.py",
+    "test_flood.py",
+    "test_outage.py",
+    "test_slow_hub.py",
+}
 
 settings.register_profile(
     "tweeling",
@@ -31,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(_HERE).parts[0]
         item.add_marker(getattr(pytest.mark, folder))
-        if folder == "fault":
+        if item.path.name in _TIMED:
             item.add_marker(pytest.mark.alone)
     # The demo takes its share of the machine while it runs, so those who need it come last, together; but first where
     # other files run beside them, for no other takes as long.

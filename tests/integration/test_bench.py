@@ -29,7 +29,7 @@ def rows(tmp_path: Path, *arguments: str) -> dict[str, Row]:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("broker", "shards"), [("nats", 0), ("mosquitto", 2)])
+@pytest.mark.parametrize(("broker", "shards"), [("nats", 0), pytest.param("mosquitto", 2, marks=pytest.mark.slow)])
 def test_ingest_is_measured_beside_the_machines_own_limits_and_nothing_is_lost(
     tmp_path: Path, broker: str, shards: int
 ) -> None:
@@ -49,7 +49,9 @@ def test_ingest_is_measured_beside_the_machines_own_limits_and_nothing_is_lost(
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("store", ["duckdb", "victoriametrics", "memory"])
+@pytest.mark.parametrize(
+    "store", ["duckdb", *(pytest.param(each, marks=pytest.mark.slow) for each in ("victoriametrics", "memory"))]
+)
 def test_a_store_is_asked_warm_and_cold_filled_further_and_followed(tmp_path: Path, store: str) -> None:
     if store == "victoriametrics":
         need("victoria-metrics")
@@ -89,6 +91,7 @@ def test_custody_is_measured_from_capture_to_anchor_and_nothing_is_lost(tmp_path
     assert not list(tmp_path.iterdir()), "nothing is left behind"
 
 
+@pytest.mark.slow
 def test_the_log_is_measured_on_a_database_server_too_but_never_on_one_that_holds_a_log(
     tmp_path: Path, database_server: Postgres
 ) -> None:

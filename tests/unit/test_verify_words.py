@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 from rich.text import Text
-from support_custody import ORIGIN, Bench, shipping
+from support_custody import ORIGIN, Bench, shipping, signed
 from typer.testing import CliRunner
 
 from tweeling.cli.main import app
 from tweeling.cli.verifying import add_trust, list_trust, verify_files
 from tweeling.domain import note
+from tweeling.domain.epcis import Event
 from tweeling.errors import ConfigError
+from tweeling.services.custody import Submission
 from tweeling.verify import TrustedLog, plain
 
 HOSTILE = "x\x1b[2K\rforged.cbor: valid\n\x85\x7f\x9b\u202e\u2028\u2066[bold]:smile:\U000e0041"
@@ -25,7 +27,9 @@ HOSTILE = "x\x1b[2K\rforged.cbor: valid\n\x85\x7f\x9b\u202e\u2028\u2066[bold]:sm
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     bench = Bench()
-    bench.capture(shipping(**{"ex:[/x]": HOSTILE, "ex:\u202e\x1b[31m": "[red]"}))
+    # A hub of ours refuses such a name, so it is put past its border: the log of another may hold it.
+    event = shipping(**{"ex:[/x]": HOSTILE, "ex:\u202e\x1b[31m": "[red]"})
+    bench.custody.sequence([Submission(Event(event), signed(event))], token_id="test")
     bench.integrate()
     (tmp_path / "trust.json").write_bytes(bench.trust.encode())
     add_trust(tmp_path / "trust.json", tmp_path / "trust", None)
