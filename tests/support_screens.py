@@ -11,8 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tweeling.api import Auth, create_app, passwords, serve
+from tweeling.api import passwords
+from tweeling.api.app import create_app
+from tweeling.api.auth import Auth
 from tweeling.api.passwords import Cost
+from tweeling.api.server import serve
 from tweeling.domain.forecast import Forecast, Score
 from tweeling.domain.now import EventNow, NodeNow, PartNow, ProofState, ThingNow
 from tweeling.domain.region import Hub, Material, Region, Zone

@@ -11,8 +11,10 @@ from support_browser import FLAGS
 from support_screens import HOSTILE, PASSWORD, SmallCustody, SmallTwin, cheap_auth, small_server
 from support_servers import ROOT, need
 
-from tweeling.api import Auth, create_app, serve
+from tweeling.api.app import create_app
+from tweeling.api.auth import Auth
 from tweeling.api.principals import Principal, Role
+from tweeling.api.server import serve
 from tweeling.domain.now import PartNow, ThingNow
 
 SHOTS = ROOT / "output" / "screenshots"

@@ -13,7 +13,10 @@ from support_servers import need
 from tweeling.adapters import certificates
 from tweeling.adapters.certificates import CertificateFiles
 from tweeling.adapters.tls import serving
-from tweeling.api import Auth, create_app, passwords, serve
+from tweeling.api import passwords
+from tweeling.api.app import create_app
+from tweeling.api.auth import Auth
+from tweeling.api.server import serve
 
 
 def test_a_person_logs_in_over_tls_and_sees_a_fill_change_without_reload(tmp_path: Path) -> None:

@@ -16,8 +16,10 @@ from support_screens import SmallCustody, SmallTwin, cheap_auth
 from support_store import points
 
 from tweeling.adapters.memory import MemoryStore
-from tweeling.api import arrow, create_app, serve, tokens
+from tweeling.api import arrow, tokens
+from tweeling.api.app import create_app
 from tweeling.api.principals import Role
+from tweeling.api.server import serve
 from tweeling.domain.points import Point, Points
 from tweeling.errors import WireError
 

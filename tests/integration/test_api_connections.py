@@ -11,7 +11,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from support_broker import until
 
-from tweeling.api import connections, serve
+from tweeling.api import connections
+from tweeling.api.server import serve
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 

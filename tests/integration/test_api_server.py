@@ -14,8 +14,11 @@ from support_screens import HOSTILE_NUMBERS, PASSWORD, SmallCustody, SmallTwin, 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tweeling.api import Auth, create_app, serve, tokens
+from tweeling.api import tokens
+from tweeling.api.app import create_app
+from tweeling.api.auth import Auth
 from tweeling.api.principals import Role
+from tweeling.api.server import serve
 from tweeling.errors import ConfigError
 
 

@@ -11,8 +11,10 @@ from fastapi import FastAPI
 from support_custody import Bench, shipping
 from support_screens import SmallCustody, SmallTwin, cheap_auth
 
-from tweeling.api import create_app, log_routes, problems, serve, tokens
+from tweeling.api import log_routes, problems, tokens
+from tweeling.api.app import create_app
 from tweeling.api.principals import Role
+from tweeling.api.server import serve
 from tweeling.api.sessions import Attempts
 from tweeling.services.publishing import PublishedLog
 

@@ -11,8 +11,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain_text
 from support_screens import SmallCustody, SmallTwin, cheap_auth
 
-from tweeling.api import create_app, serve, tokens
+from tweeling.api import tokens
+from tweeling.api.app import create_app
 from tweeling.api.principals import Role
+from tweeling.api.server import serve
 from tweeling.domain.now import NodeNow, PartNow
 
 

@@ -17,9 +17,10 @@ from support_fsck import FURLONG, found, fsck, install, opened
 from support_ingest import EPOCH, NOW, message, weighing
 from support_living import Living, living_hub
 
-from tweeling.cli.client import HubClient, RemotePoints
+from tweeling.cli.client import HubClient
 from tweeling.cli.installation import MAINTAINER
 from tweeling.cli.main import run
+from tweeling.cli.remote_points import RemotePoints
 from tweeling.domain import units
 from tweeling.domain.points import Point, Points
 from tweeling.errors import RejectedError

@@ -9,20 +9,14 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
-import numpy as np
 
 from tweeling import config
 from tweeling.adapters.tls import Trust
-from tweeling.api import arrow
 from tweeling.cli.installation import Installation
 from tweeling.domain.correction import Instead
 from tweeling.domain.hosts import in_url
-from tweeling.domain.points import Points
 from tweeling.errors import ConfigError, RejectedError, UnavailableError
-from tweeling.ports.timeseries import Found, Kept
 from tweeling.services.quarantine import ANY, Progress, Words
-
-_MOST = 900_000  # bytes of a request; a hub takes a mebibyte
 
 
 class HubClient:
@@ -90,9 +84,9 @@ class HubClient:
         answer: dict[str, Any] = self._get("/api/audit/points", source=source).json()
         return answer
 
-    def find_points(self, asked: bytes) -> bytes:
+    def find_points(self, asked: bytes, media_type: str) -> bytes:
         """What the hub's store holds at some series and times; both are Arrow streams."""
-        headers = {"Content-Type": arrow.MEDIA_TYPE, "Accept-Encoding": "identity"}
+        headers = {"Content-Type": media_type, "Accept-Encoding": "identity"}
         return self._ask("POST", "/api/audit/points", content=asked, headers=headers).content
 
     def messages(self, limit: int, *, before: int | None, words: Words) -> list[dict[str, Any]]:
@@ -151,36 +145,6 @@ class HubClient:
 
     def __exit__(self, *exc: object) -> None:
         self._http.close()
-
-
-class RemotePoints:
-    """The time-series store of a running hub, as its auditor asks it: a `PointsAudit`."""
-
-    def __init__(self, hub: HubClient) -> None:
-        self._hub = hub
-        self.precision = float(hub.points_held("-")["precision"])
-
-    def count(self) -> int:
-        """See `PointsAudit`."""
-        return int(self._hub.points_held("-")["count"])
-
-    def applied(self, source: str) -> int:
-        """See `PointsAudit`."""
-        return int(self._hub.points_held(source)["applied"])
-
-    def kept(self) -> Kept:
-        """See `PointsAudit`."""
-        held = self._hub.points_held("-")
-        return Kept(int(held["kept_from_ms"]), int(held["removed"]))
-
-    def find(self, points: Points) -> Found:
-        """See `PointsAudit`; asked in parts that a request may hold."""
-        asked = arrow.encode_points(points)
-        if len(asked) <= _MOST:
-            return arrow.decode_found(self._hub.find_points(asked))
-        half = len(points) // 2
-        parts = [self.find(points.slice(*span)) for span in ((0, half), (half, len(points)))]
-        return Found(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def _pinned(certificate: Path) -> ssl.SSLContext:

@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from tweeling import bootstrap, config
-from tweeling.cli.client import HubClient, RemotePoints
+from tweeling.cli.client import HubClient
 from tweeling.cli.installation import Installation
+from tweeling.cli.remote_points import RemotePoints
 from tweeling.errors import VerificationError
 from tweeling.ports.audit import PointsAudit
 from tweeling.services import fsck
