@@ -85,14 +85,20 @@ class Confirming:
                     remedy="It lags, or ledger.first_block is later than the contract",
                 )
             for anchor in found:
-                self._check_root(anchor)
+                self._check_ours(anchor, head)
             self.seen = (*self.seen, *found)
             depth = self._depth_of(found[-1])
         if self.seen:
             self._settle(depth)
 
-    def _check_root(self, anchor: Anchor) -> None:
+    def _check_ours(self, anchor: Anchor, head: Head) -> None:
         """The contract took the head as an extension of all before it, and it is ours: so are they, or a node lies."""
+        if not 0 < anchor.size <= head.size:  # first: of what is not in this log there is no root to compare
+            raise LedgerError(
+                f"the node shows an anchor of size {anchor.size}, and the contract's head is {head.size}",
+                trouble=Trouble.NONSENSE,
+                remedy="Name another node in ledger.rpc, if it stays so",
+            )
         if merkle.root(anchor.size, self._store.nodes) != anchor.root:
             raise LedgerError(
                 f"the node shows another root for size {anchor.size} than the contract can have taken",
