@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -10,10 +10,17 @@ import pytest
 from eth_account.signers.local import LocalAccount
 from support_chain import DevChain, running_anvil
 from support_rfc9162 import leaf, tree_of
-from support_rpc import Node, misbehaving
+from support_rpc import Answer, Node, misbehaving
 
-from tweeling.adapters.evm import EvmLedger, deploy
+from tweeling.adapters.evm import EvmLedger, deploy, reader
+from tweeling.adapters.evm.audit import open_chain_audit
+from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.operating import Contract, Keeper, Successor
+from tweeling.adapters.evm.reader import AnchorReader
+from tweeling.adapters.evm.transport import MAX_ANSWER
+from tweeling.domain.log import Anchor
 from tweeling.errors import LedgerError, Trouble
+from tweeling.verify import TrustedContract, TrustedLog
 
 TREE = tree_of([leaf(b"entry %d" % number) for number in range(200)])
 
@@ -72,3 +79,68 @@ def test_an_event_that_the_contract_cannot_have_made_is_no_anchor(
     assert caught.value.trouble is Trouble.NONSENSE
     node.behave()
     assert [anchor.size for anchor in ledger.since(None)] == [5]
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_events_that_fill_too_large_an_answer_are_asked_for_in_smaller_ones(
+    ledger: EvmLedger, node: Node, chain: DevChain, most: int
+) -> None:
+    first = int(chain.ask("eth_blockNumber"), 16)
+    anchors = _anchors(ledger, 3, 8, 20, 21, 34)
+    node.misbehave(_large_with_more_than(most))
+    assert ledger.since(None) == anchors
+    assert ledger.find(3) == anchors[0]
+    terms = {"chain_id": chain.chain_id, "contract": ledger.contract, "log_id": ledger.log_id, "first_block": first}
+    with open_chain_audit(node.url, **terms) as audit:  # type: ignore[arg-type]  # of three kinds
+        assert [row.size for row in audit.anchored()] == [3, 8, 20, 21, 34]
+    node.misbehave(_large_with_more_than(0))
+    with pytest.raises(LedgerError, match="more than 8 MB"):
+        ledger.since(None)
+
+
+def test_of_a_successor_no_more_is_read_than_how_it_begins(
+    ledger: EvmLedger, node: Node, chain: DevChain, account: LocalAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_NEAR", 10)
+    (head,) = _anchors(ledger, 5)
+    after = deploy(chain.rpc, chain.funded(), chain_id=chain.chain_id)
+    with Chain(chain.rpc, chain_id=chain.chain_id, timeout_s=10) as opened:
+        keeper = Keeper(Contract(opened, ledger.contract), ledger.log_id, account, receipt_s=30)
+        keeper.retire(Successor(chain.chain_id, after, ledger.log_id))
+    with closing(_ledger(chain, chain.rpc, after, account)) as following:
+        following.anchor(5, head.root, [])
+        chain.ask("anvil_mine", hex(50))
+        following.anchor(9, TREE.root(9), TREE.consistency(5, 9))
+        following.anchor(12, TREE.root(12), TREE.consistency(9, 12))
+    shown: list[int] = []
+
+    def count(method: str, _: object, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        answer = ask()
+        if method == "eth_getLogs":
+            shown.append(len(answer["result"]))
+        return answer
+
+    node.misbehave(count)
+    place = TrustedContract(chain_id=chain.chain_id, contract=ledger.contract, log_id=f"0x{ledger.log_id.hex()}")
+    (successor,) = AnchorReader(node.url).successors(TrustedLog.of("tweeling.test/log", bytes(32), place))
+    assert successor.contract == after
+    assert sum(shown) == 2, "that it was begun, and its first anchor"
+
+
+def _anchors(ledger: EvmLedger, *sizes: int) -> list[Anchor]:
+    """Anchor one size after another."""
+    before = (0, *sizes)
+    return [
+        ledger.anchor(size, TREE.root(size), TREE.consistency(last, size) if last else [])
+        for last, size in zip(before, sizes, strict=False)
+    ]
+
+
+def _large_with_more_than(most: int) -> Callable[..., dict[str, Any] | Answer]:
+    """A node whose answers are larger than any that is read, where they hold more than so many events."""
+
+    def answer(method: str, _: object, ask: Callable[[], dict[str, Any]]) -> dict[str, Any] | Answer:
+        told = ask()
+        return Answer(b" " * (MAX_ANSWER + 1)) if method == "eth_getLogs" and len(told["result"]) > most else told
+
+    return answer
