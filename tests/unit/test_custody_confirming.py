@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support_custody import Bench, shipping
 
@@ -45,3 +47,59 @@ def test_a_node_that_shows_an_anchor_beyond_the_head_is_in_trouble_and_the_log_i
     ledger.lies = False
     anchoring.step()
     assert [anchor.size for anchor in bench.store.anchors()] == [3, 4]
+
+
+class _Lagging(MemoryLedger):
+    """Asks a node that knows nothing of blocks above `height`."""
+
+    height: int | None = None
+
+    def depth(self, anchor: Anchor) -> int:
+        if self.height is not None and anchor.block > self.height:
+            raise LedgerError(f"the node is at block {self.height}", trouble=Trouble.BEHIND)
+        return super().depth(anchor)
+
+
+def _grown(ledger: MemoryLedger, *sizes: int, **changes: Any) -> tuple[Bench, Anchoring]:
+    bench = Bench()
+    anchoring = Anchoring(
+        bench.store, ledger, bench.facts, clock=bench.clock, batching=Batching(max_entries=1), **changes
+    )
+    for size in sizes:
+        _grow(bench, size)
+        anchoring.step()
+    return bench, anchoring
+
+
+def test_a_node_that_syncs_for_hours_has_nothing_taken_back() -> None:
+    ledger, now = _Lagging(bytes(32)), [0.0]
+    bench, anchoring = _grown(ledger, 2, 3, 5, monotonic=lambda: now[0])
+    for ledger.height in (0, 1, 1, 2):
+        now[0] += 36_000
+        with pytest.raises(LedgerError, match="the node is at block") as caught:
+            anchoring.step()
+        assert caught.value.trouble is Trouble.BEHIND
+    ledger.height = 3
+    assert anchoring.step() is None
+    assert [anchor.size for anchor in bench.store.anchors()] == [2, 3, 5]
+    assert anchoring.signs().reorganisations == 0
+
+
+def test_what_a_lagging_node_does_not_tell_in_a_reorganisation_is_not_taken_back() -> None:
+    class Balanced(_Lagging):
+        def depth(self, anchor: Anchor) -> int:
+            depth = super().depth(anchor)
+            self.height = 0  # the next question goes to another node
+            return depth
+
+    ledger = Balanced(bytes(32))
+    bench, anchoring = _grown(ledger, 2, patience_s=30)
+    for size in (3, 5):
+        _grow(bench, size)
+        ledger.height = None
+        anchoring.step()
+    ledger.reorganise(above=3)
+    ledger.height = None
+    with pytest.raises(LedgerError, match="the node is at block 0"):
+        anchoring.step()
+    assert [anchor.size for anchor in bench.store.anchors()] == [2, 3, 5]

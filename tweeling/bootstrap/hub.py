@@ -95,6 +95,7 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
                 confirmations=settings.ledger.confirmations,
                 first=first_head(settings.ledger),
                 gate=gate,
+                patience_s=settings.ledger.patience_s,
             )
         _publish_trust(settings, custody, ledger)
         claims = Claims(facts, custody)

@@ -18,7 +18,6 @@ from tweeling.errors import LedgerError, Trouble
 from tweeling.ports.facts import Facts
 from tweeling.ports.ledger import Ledger
 from tweeling.ports.logstore import LogStore
-from tweeling.services.gate import Gate
 
 log = logging.getLogger("tweeling.anchoring")
 
@@ -32,7 +31,7 @@ class Confirming:
 
     seen: on the chain and not deep enough, the oldest first; depth: of the newest of them. reorganisations: since
     start. confirmations: blocks, an anchor's own counted, before it is one. patience_s: how long a node may be behind
-    before the chain is taken to have been cut back; a restored log's gate makes that for ever.
+    before the chain is taken to have been cut back, as only a development chain is; None: for ever.
     """
 
     def __init__(
@@ -41,15 +40,13 @@ class Confirming:
         ledger: Ledger,
         facts: Facts,
         *,
-        gate: Gate,
         confirmations: int = 1,
-        patience_s: float = 30.0,
+        patience_s: float | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._facts = facts
-        self._gate = gate
         self._confirmations = confirmations
         self._patience_s = patience_s
         self._monotonic = monotonic
@@ -132,7 +129,7 @@ class Confirming:
                 raise
             now = self._monotonic()
             self._behind = now if self._behind is None else self._behind
-            if self._gate.waits or now - self._behind < self._patience_s:
+            if self._patience_s is None or now - self._behind < self._patience_s:
                 raise
             return 0
         self._behind = None
@@ -142,7 +139,7 @@ class Confirming:
         try:
             return self._ledger.depth(anchor) == 0
         except LedgerError as exc:
-            if exc.trouble is not Trouble.BEHIND:
+            if exc.trouble is not Trouble.BEHIND or self._behind is None:  # the newest was found: another node lags
                 raise
             return True  # it has been waited for
 
