@@ -127,6 +127,26 @@ def test_of_a_successor_no_more_is_read_than_how_it_begins(
     assert sum(shown) == 2, "that it was begun, and its first anchor"
 
 
+def test_a_transaction_that_offers_its_miner_nothing_is_outbid_too(
+    chain: DevChain, node: Node, contract: str, account: LocalAccount
+) -> None:
+    node.change("eth_maxPriorityFeePerGas", lambda _: "0x0")
+    with closing(_ledger(chain, node.url, contract, account, receipt_s=0.2)) as ledger:
+        ledger.anchor(5, TREE.root(5), [])
+        chain.ask("evm_setAutomine", False)
+        try:
+            tips = []
+            for _ in range(3):
+                with pytest.raises(LedgerError):
+                    ledger.anchor(9, TREE.root(9), TREE.consistency(5, 9))
+                ((waiting,),) = (each.values() for each in chain.ask("txpool_content")["pending"].values())
+                tips.append(int(waiting["maxPriorityFeePerGas"], 16))
+        finally:
+            chain.ask("evm_mine")
+            chain.ask("evm_setAutomine", True)
+    assert tips == [0, 1, 2], "a node takes no replacement with the same tip"
+
+
 def _anchors(ledger: EvmLedger, *sizes: int) -> list[Anchor]:
     """Anchor one size after another."""
     before = (0, *sizes)

@@ -151,9 +151,9 @@ class Wallet:
         bid = Bid(2 * price.base + price.tip if price.base is not None else price.tip, price.tip)
         most = self._most if self._most is not None else _MOST * bid.most
         if (sent := self._sent) is not None and sent.nonce == nonce:
-            raised = Bid(*(math.ceil(each * _STEP) for each in sent.bid))
+            raised = Bid(*(_above(each, _STEP) for each in sent.bid))
             bid = Bid(max(bid.most, raised.most), max(bid.tip, raised.tip))
-            if most < math.ceil(sent.bid.most * _LEAST_STEP):
+            if most < _above(sent.bid.most, _LEAST_STEP):
                 raise LedgerError(
                     f"transaction {sent.hash.to_0x_hex()} waits to be mined at up to {_gwei(sent.bid.most)} gwei, and "
                     f"no more than {_gwei(most)} may be bid",
@@ -239,6 +239,11 @@ def price_of(chain: Chain) -> Price:
     except Web3RPCError:  # a node need not know it
         tip = max(int(chain.web3.eth.gas_price) - base, 0)
     return Price(base, tip)
+
+
+def _above(wei: int, step: float) -> int:
+    """The next higher bid, and higher it is, of nothing too."""
+    return max(math.ceil(wei * step), wei + 1)
 
 
 def coins(wei: int) -> str:
