@@ -127,6 +127,20 @@ def test_of_a_successor_no_more_is_read_than_how_it_begins(
     assert sum(shown) == 2, "that it was begun, and its first anchor"
 
 
+@pytest.mark.parametrize("answer", ["0x", f"0x{'00' * 31}", f"0x{'ff' * 96}"], ids=["none", "short", "odd"])
+def test_an_answer_of_a_contract_that_is_short_or_odd_is_the_nodes_trouble(
+    ledger: EvmLedger, node: Node, chain: DevChain, answer: str
+) -> None:
+    ledger.anchor(5, TREE.root(5), [])
+    terms = {"chain_id": chain.chain_id, "contract": ledger.contract, "log_id": ledger.log_id}
+    node.change("eth_call", lambda _: answer)
+    with open_chain_audit(node.url, **terms) as audit:  # type: ignore[arg-type]  # of two kinds
+        for ask in (audit.look, ledger.head):
+            with pytest.raises(LedgerError, match="no answer that makes sense") as caught:
+                ask()
+            assert caught.value.trouble is Trouble.NONSENSE
+
+
 def test_a_transaction_that_offers_its_miner_nothing_is_outbid_too(
     chain: DevChain, node: Node, contract: str, account: LocalAccount
 ) -> None:
