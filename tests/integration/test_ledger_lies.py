@@ -141,6 +141,16 @@ def test_an_answer_of_a_contract_that_is_short_or_odd_is_the_nodes_trouble(
             assert caught.value.trouble is Trouble.NONSENSE
 
 
+def test_no_proxy_of_the_environment_hears_what_is_said_to_a_node(
+    ledger: EvmLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert ledger.head().size == 0
+
+
 def test_a_transaction_that_offers_its_miner_nothing_is_outbid_too(
     chain: DevChain, node: Node, contract: str, account: LocalAccount
 ) -> None:

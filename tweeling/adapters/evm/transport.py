@@ -54,6 +54,7 @@ class Transport(JSONBaseProvider):
         self._url = url
         self._timeout_s = timeout_s
         self._session = requests.Session()
+        self._session.trust_env = False  # a proxy named there would see the key, and everything that is said
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _TimedAdapter(timeout_s))
 
