@@ -171,6 +171,23 @@ def test_a_transaction_that_offers_its_miner_nothing_is_outbid_too(
     assert tips == [0, 1, 2], "a node takes no replacement with the same tip"
 
 
+def test_who_is_told_to_wait_for_nothing_more_sends_nothing_more(
+    ledger: EvmLedger, node: Node, chain: DevChain, contract: str, account: LocalAccount
+) -> None:
+    with closing(_ledger(chain, chain.rpc, contract, account, receipt_s=0.2)) as killed:
+        killed.anchor(5, TREE.root(5), [])
+        chain.ask("evm_setAutomine", False)
+        try:
+            for ask in (killed, ledger):
+                with pytest.raises(LedgerError):
+                    ask.anchor(9, TREE.root(9), TREE.consistency(5, 9))
+                ledger.interrupt()  # while it would wait for what is under way
+        finally:
+            chain.ask("evm_mine")
+            chain.ask("evm_setAutomine", True)
+    assert "eth_sendRawTransaction" not in node.asked
+
+
 def _anchors(ledger: EvmLedger, *sizes: int) -> list[Anchor]:
     """Anchor one size after another."""
     before = (0, *sizes)

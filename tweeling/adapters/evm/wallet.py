@@ -103,6 +103,8 @@ class Wallet:
         """
         with self._one:
             nonce = self._place()
+            if self._over.is_set():  # while it waited, perhaps: what is under way is left alone
+                raise LedgerError("nothing more is sent, for the program ends", trouble=Trouble.STUCK)
             # Before the price, because it says without cost what the contract would refuse.
             gas = call.estimate_gas({"from": self.address}) * 11 // 10
             price = self.price()
