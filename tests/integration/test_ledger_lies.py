@@ -188,6 +188,22 @@ def test_who_is_told_to_wait_for_nothing_more_sends_nothing_more(
     assert "eth_sendRawTransaction" not in node.asked
 
 
+@pytest.mark.parametrize(
+    ("message", "trouble"), [("Nonce too low", Trouble.BEHIND), ("Transaction UNDERPRICED", Trouble.STUCK)]
+)
+def test_what_a_node_says_of_a_transaction_is_understood_in_small_and_large_letters(
+    ledger: EvmLedger, node: Node, message: str, trouble: Trouble
+) -> None:
+    def refuse(method: str, _: object, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        said = {"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": message}}
+        return said if method == "eth_sendRawTransaction" else ask()
+
+    node.misbehave(refuse)
+    with pytest.raises(LedgerError) as caught:
+        ledger.anchor(5, TREE.root(5), [])
+    assert caught.value.trouble is trouble
+
+
 def _anchors(ledger: EvmLedger, *sizes: int) -> list[Anchor]:
     """Anchor one size after another."""
     before = (0, *sizes)

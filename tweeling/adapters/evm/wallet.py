@@ -176,7 +176,7 @@ class Wallet:
         try:
             self._chain.web3.eth.send_raw_transaction(raw)
         except Web3RPCError as exc:
-            _, message = rpc_error(exc)
+            message = rpc_error(exc)[1].lower()
             if "already known" in message or "already imported" in message:
                 return  # the very same transaction waits there: so do we
             if "nonce too low" in message:
