@@ -21,9 +21,10 @@ from tweeling.ports.logstore import LogStore
 
 log = logging.getLogger("tweeling.anchoring")
 
-_MOST_OWED: Final = 1_000  # deeper than any reorganisation: that is a development chain which lost its state
-_AGAIN: Final = "anchoring.again"
+AGAIN: Final = "anchoring.again"
 """The fact that names sizes which were anchored once, and which the chain has taken back: {sizes: [n…]}."""
+
+_MOST_OWED: Final = 1_000  # deeper than any reorganisation: that is a development chain which lost its state
 
 
 class Confirming:
@@ -118,7 +119,7 @@ class Confirming:
         if newest is not None and (newest.chain_id, newest.contract, newest.log_id) != here:
             log.warning("anchoring.moved", extra={"before": newest.contract, "now": self._ledger.contract})
             self._store.drop_anchors(above=0)
-            self._facts.put(_AGAIN, {"sizes": []})
+            self._facts.put(AGAIN, {"sizes": []})
 
     def _depth_of(self, anchor: Anchor) -> int:
         """How deep an anchor is; 0 also where the chain has been too short for it for too long."""
@@ -158,12 +159,12 @@ class Confirming:
         self.seen = ()
         self._behind = None
         if there < len(kept):
-            self._facts.put(_AGAIN, {"sizes": sorted({*self.owed(), *lost})})  # first: it must survive what follows
+            self._facts.put(AGAIN, {"sizes": sorted({*self.owed(), *lost})})  # first: it must survive what follows
             self._store.drop_anchors(above=last)
 
     def owed(self) -> Sequence[int]:
         """Sizes that were anchored once and have to be again, the smallest first."""
-        sizes = (self._facts.get(_AGAIN) or {}).get("sizes", [])
+        sizes = (self._facts.get(AGAIN) or {}).get("sizes", [])
         return [int(size) for size in sizes] if isinstance(sizes, list) else []
 
     def _settle(self, depth: int) -> None:
@@ -175,4 +176,4 @@ class Confirming:
             log.info("anchoring.anchored", extra={"size": anchor.size, "block": anchor.block})
         self.seen, self.depth = self.seen[len(deep) :], depth
         if deep and (owed := self.owed()):
-            self._facts.put(_AGAIN, {"sizes": [size for size in owed if size > deep[-1].size]})
+            self._facts.put(AGAIN, {"sizes": [size for size in owed if size > deep[-1].size]})
