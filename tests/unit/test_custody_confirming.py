@@ -12,6 +12,7 @@ from tweeling.domain.log import Anchor
 from tweeling.errors import LedgerError, Trouble
 from tweeling.ports.ledger import Ledger
 from tweeling.services.anchoring import Anchoring, Batching
+from tweeling.services.confirming import AGAIN
 
 
 def _anchoring(bench: Bench, ledger: Ledger | None = None) -> Anchoring:
@@ -103,3 +104,27 @@ def test_what_a_lagging_node_does_not_tell_in_a_reorganisation_is_not_taken_back
     with pytest.raises(LedgerError, match="the node is at block 0"):
         anchoring.step()
     assert [anchor.size for anchor in bench.store.anchors()] == [2, 3, 5]
+
+
+def test_what_is_owed_stays_owed_when_the_chain_takes_back_more() -> None:
+    ledger = MemoryLedger(bytes(32))
+    bench, anchoring = _grown(ledger, 2, 3, 5, 8)
+    ledger.reorganise(above=2)
+    again = anchoring.step()
+    assert again is not None
+    assert again.size == 3
+    assert bench.facts.get(AGAIN) == {"sizes": [5, 8]}
+    ledger.reorganise(above=0)
+    assert [anchor.size for anchor in iter(anchoring.step, None) if anchor] == [2, 3, 5, 8]
+    assert [anchor.size for anchor in bench.store.anchors()] == [2, 3, 5, 8]
+
+
+def test_a_log_that_moves_owes_the_new_contract_nothing_of_the_old_one() -> None:
+    ledger = MemoryLedger(bytes(32))
+    bench, anchoring = _grown(ledger, 2, 3, 5, 8)
+    ledger.reorganise(above=2)
+    anchoring.step()
+    assert bench.facts.get(AGAIN) == {"sizes": [5, 8]}
+    after = MemoryLedger(bytes([9] * 32))
+    anchoring = _anchoring(bench, after)
+    assert [anchor.size for anchor in iter(anchoring.step, None) if anchor] == [8]
