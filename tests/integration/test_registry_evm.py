@@ -140,6 +140,16 @@ def test_a_key_that_no_contract_can_have_told_of_is_the_nodes_trouble(
                 reader.keys(PARTNER)
 
 
+def test_no_more_is_paid_for_a_registry_than_was_said(chain: DevChain, contract: str, registrar: LocalAccount) -> None:
+    with pytest.raises(LedgerError, match="gas costs"):
+        deploy_registry(chain.rpc, registrar, chain_id=chain.chain_id, most_wei=1)
+    with (
+        closing(_directory(chain, contract, registrar, registrar, most_wei=1)) as directory,
+        pytest.raises(LedgerError, match="gas costs"),
+    ):
+        directory.begin(NAME)
+
+
 def _directory(
     chain: DevChain,
     contract: str,

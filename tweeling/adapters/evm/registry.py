@@ -40,13 +40,14 @@ def deploy_registry(
     chain_id: int,
     timeout_s: float = 10,
     receipt_s: float = 60,
+    most_wei: int | None = None,
 ) -> str:
-    """Put the contract on a chain and return its address, checksummed."""
+    """Put the contract on a chain and return its address, checksummed. most_wei: for a unit of gas, at most."""
     with Chain(rpc, chain_id=chain_id, timeout_s=timeout_s) as chain, chain.answers():
         chain.check()
         shipped = artifact(REGISTRY)
         created = chain.web3.eth.contract(abi=shipped.abi, bytecode=shipped.bytecode)
-        receipt = Wallet(chain, account, receipt_s=receipt_s).send(created.constructor())
+        receipt = Wallet(chain, account, receipt_s=receipt_s, most_wei=most_wei).send(created.constructor())
         address = receipt["contractAddress"]
         if receipt["status"] != 1 or address is None:
             raise UnavailableError(
@@ -61,7 +62,8 @@ class EvmPartnerDirectory:
 
     Speaks to nobody before the first question; then, and after every silence, makes sure that the node serves the
     chain and that the code at the address is ours, or raises ConfigError. Safe from any thread.
-    directory: its id, see `directory_id`. first_block: where the search for events ends.
+    directory: its id, see `directory_id`. first_block: where the search for events ends. most_wei: what a
+    unit of gas may cost at most.
     """
 
     def __init__(
@@ -75,11 +77,12 @@ class EvmPartnerDirectory:
         timeout_s: float = 10,
         receipt_s: float = 60,
         first_block: int = 0,
+        most_wei: int | None = None,
     ) -> None:
         if not Web3.is_address(contract):
             raise ConfigError("no address", field="registry.contract", remedy="It should be 0x and 40 hex digits")
         self._chain = Chain(rpc, chain_id=chain_id, timeout_s=timeout_s)
-        self._wallet = Wallet(self._chain, account, receipt_s=receipt_s) if account else None
+        self._wallet = Wallet(self._chain, account, receipt_s=receipt_s, most_wei=most_wei) if account else None
         self._address: ChecksumAddress = Web3.to_checksum_address(contract)
         self._contract = self._chain.web3.eth.contract(address=self._address, abi=artifact(REGISTRY).abi)
         self._events = EventSearch(self._chain, self._address)
