@@ -128,3 +128,22 @@ def test_a_log_that_moves_owes_the_new_contract_nothing_of_the_old_one() -> None
     after = MemoryLedger(bytes([9] * 32))
     anchoring = _anchoring(bench, after)
     assert [anchor.size for anchor in iter(anchoring.step, None) if anchor] == [8]
+
+
+def test_an_anchor_that_a_node_shows_in_a_block_that_never_comes_is_not_waited_for() -> None:
+    class Ahead(_Lagging):
+        lies = False
+
+        def since(self, anchor: Anchor | None) -> list[Anchor]:
+            return [each._replace(block=1 << 40) if self.lies else each for each in super().since(anchor)]
+
+    ledger = Ahead(bytes(32))
+    bench, _ = _grown(ledger, 2, 3)
+    bench.store.drop_anchors(above=0)
+    anchoring = _anchoring(bench, ledger)
+    ledger.height, ledger.lies = 2, True
+    with pytest.raises(LedgerError, match="the node is at block 2"):
+        anchoring.step()
+    ledger.lies = False
+    anchoring.step()
+    assert [(anchor.size, anchor.block) for anchor in bench.store.anchors()] == [(2, 1), (3, 2)]

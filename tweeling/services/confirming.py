@@ -84,8 +84,8 @@ class Confirming:
                 )
             for anchor in found:
                 self._check_ours(anchor, head)
+            depth = self._depth_of(found[-1])  # first: in a block that never comes it would be waited for
             self.seen = (*self.seen, *found)
-            depth = self._depth_of(found[-1])
         if self.seen:
             self._settle(depth)
 
