@@ -155,7 +155,7 @@ class CustodyRig:
         tables: dict[str, dict[str, object]] = {
             "store": {"kind": "memory"},
             "custody": {"origin": "tweeling.local/faults"},
-            "ledger": {"rpc": self.wire.rpc, "max_age_s": 0.2},
+            "ledger": {"rpc": self.wire.rpc, "max_age_s": 0.2, "patience_s": 30},
         }
         files = BrokerFiles("nats", folder / "broker", [Node("H1", "n1")])
         self.installation = write_hub(folder / "hub", files, port=port, store_url=None, tables=tables)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from support_fsck import install
 
 from tweeling import bootstrap, config
 from tweeling.adapters.journal_file import JournalFile
+from tweeling.adapters.sql.engine import open_records
+from tweeling.adapters.sql.facts import SqlFacts
 from tweeling.domain.backup import MANIFEST
 from tweeling.errors import ConfigError
+from tweeling.services.confirming import AGAIN
 
 
 @pytest.fixture
@@ -123,3 +127,17 @@ def test_a_file_whose_name_no_archive_can_hold_is_told_and_left_out(folder: Path
     assert ascii(name)[1:-1] in left
     assert left.isprintable()
     assert bootstrap.verify_backup(tmp_path / "hub.tar.zst").left_out == [left]
+
+
+def test_a_log_that_goes_on_under_another_name_owes_its_chain_nothing_of_the_old_one(
+    folder: Path, tmp_path: Path
+) -> None:
+    with closing(open_records(f"sqlite:///{folder / 'records.db'}")) as records:
+        for name in (AGAIN, "another"):
+            SqlFacts(records).put(name, {"sizes": [5, 8]})
+    make(folder, tmp_path / "hub.tar.zst")
+    for new_log, owed in ((None, {"sizes": [5, 8]}), ("hub.example/2", None)):
+        bootstrap.restore(tmp_path / "hub.tar.zst", tmp_path / "there", force=True, new_log=new_log)
+        with closing(open_records(f"sqlite:///{tmp_path / 'there' / 'records.db'}")) as records:
+            assert SqlFacts(records).get(AGAIN) == owed
+            assert SqlFacts(records).get("another") == {"sizes": [5, 8]}

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from eth_account.signers.local import LocalAccount
 from support_chain import DevChain, running_anvil
+from support_rpc import misbehaving
 
 from tweeling.adapters.evm import deploy
 from tweeling.adapters.evm.artifact import ContractRefusedError
 from tweeling.adapters.evm.registry import EvmPartnerDirectory, deploy_registry, directory_id
 from tweeling.domain.partner_keys import Role, key_id, partner_id
-from tweeling.errors import ConfigError, InvariantError, UnavailableError
+from tweeling.errors import ConfigError, InvariantError, LedgerError, UnavailableError
 
 NAME = "partners of a region"
 PARTNER = partner_id("4012345000009")
@@ -106,18 +108,56 @@ def test_what_cannot_be_said_to_the_contract_is_refused_by_field(directory: EvmP
         assert caught.value.field == field
 
 
+def test_keys_are_looked_for_in_pieces_that_a_node_answers_and_read_as_they_were_added(
+    chain: DevChain, contract: str, registrar: LocalAccount, directory: EvmPartnerDirectory
+) -> None:
+    def narrow(method: str, params: Any, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        if method == "eth_getLogs" and int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) >= 2:
+            return {"jsonrpc": "2.0", "id": 1, "error": {"code": -32600, "message": "two blocks at once"}}
+        return ask()
+
+    directory.admit(PARTNER, registrar.address)
+    first, second = (directory.add_key(PARTNER, "Ed25519", bytes([each]) * 32, Role.CAPTURE) for each in (1, 2))
+    ends = [directory.revoke_key(PARTNER, second.key_id, first=first_) for first_ in (10_000, 5_000)]
+    with misbehaving(chain.rpc) as node:
+        node.misbehave(narrow)
+        with closing(_directory(chain, contract, registrar, None, rpc=node.url)) as reader:
+            assert reader.keys(PARTNER) == (first, second._replace(until=min(ends)))
+
+
+def test_a_key_that_no_contract_can_have_told_of_is_the_nodes_trouble(
+    chain: DevChain, contract: str, registrar: LocalAccount, directory: EvmPartnerDirectory
+) -> None:
+    directory.admit(PARTNER, registrar.address)
+    directory.add_key(PARTNER, "Ed25519", PUBLIC, Role.CAPTURE)
+    with misbehaving(chain.rpc) as node, closing(_directory(chain, contract, registrar, None, rpc=node.url)) as reader:
+        for forged in (f"0x{(9).to_bytes(32).hex()}", "0x"):
+            node.change(
+                "eth_getLogs",
+                lambda events, forged=forged: [each | {"data": forged + each["data"][66:]} for each in events],
+            )
+            with pytest.raises(LedgerError, match="no answer that makes sense"):
+                reader.keys(PARTNER)
+
+
+def test_no_more_is_paid_for_a_registry_than_was_said(chain: DevChain, contract: str, registrar: LocalAccount) -> None:
+    with pytest.raises(LedgerError, match="gas costs"):
+        deploy_registry(chain.rpc, registrar, chain_id=chain.chain_id, most_wei=1)
+    with (
+        closing(_directory(chain, contract, registrar, registrar, most_wei=1)) as directory,
+        pytest.raises(LedgerError, match="gas costs"),
+    ):
+        directory.begin(NAME)
+
+
 def _directory(
     chain: DevChain,
     contract: str,
     registrar: LocalAccount,
     account: LocalAccount | None,
-    *,
-    chain_id: int | None = None,
+    **changes: Any,
 ) -> EvmPartnerDirectory:
+    terms = {"rpc": chain.rpc, "chain_id": chain.chain_id} | changes
     return EvmPartnerDirectory(
-        rpc=chain.rpc,
-        chain_id=chain_id or chain.chain_id,
-        contract=contract,
-        directory=directory_id(registrar.address, NAME),
-        account=account,
+        contract=contract, directory=directory_id(registrar.address, NAME), account=account, **terms
     )

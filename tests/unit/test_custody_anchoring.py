@@ -372,7 +372,9 @@ def test_what_a_chain_that_was_cut_back_still_holds_is_kept() -> None:
             return depth
 
     bench, ledger, now = Bench(), CutBack(bytes(32)), [0.0]
-    anchoring = Anchoring(bench.store, ledger, bench.facts, clock=bench.clock, batching=EACH, monotonic=lambda: now[0])
+    anchoring = Anchoring(
+        bench.store, ledger, bench.facts, clock=bench.clock, batching=EACH, patience_s=30, monotonic=lambda: now[0]
+    )
     for last in (2, 3, 4, 5, 8):
         _grow(bench, bench.store.size(), last)
         anchoring.step()

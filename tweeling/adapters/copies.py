@@ -88,11 +88,12 @@ def records_copy(path: Path) -> RecordsCopy:
         return RecordsCopy(schema, dict(db.execute("SELECT source, through FROM applied")), size)
 
 
-def forget_heads(path: Path) -> None:
-    """Forget what was signed and anchored of a custody log, in a copy that nobody has open."""
+def forget_heads(path: Path, *, owed: str) -> None:
+    """Forget what was signed and anchored of a custody log, in a copy that nobody has open. owed: the fact of it."""
     with _translated(path), closing(sqlite3.connect(path, isolation_level=None)) as db:
         for table in ("checkpoint", "anchor"):
             db.execute(f"DELETE FROM {table}")  # noqa: S608  # one of two words
+        db.execute("DELETE FROM fact WHERE key = ?", (owed,))
 
 
 def points_copy(path: Path) -> dict[str, int]:

@@ -14,7 +14,7 @@ from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.keys import load_log_key
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.bootstrap.certificates import certificate_health
-from tweeling.bootstrap.ledger import check_same_log, first_head, ledger_of
+from tweeling.bootstrap.ledger import check_same_log, first_head, ledger_of, publish_trust
 from tweeling.bootstrap.quarantine import quarantine_of
 from tweeling.bootstrap.readings import clock_of, skew_ms, stores, telemetry
 from tweeling.bootstrap.restore import RESTORED
@@ -95,8 +95,9 @@ def hub(settings: Settings, stop: threading.Event) -> Iterator[Hub]:
                 confirmations=settings.ledger.confirmations,
                 first=first_head(settings.ledger),
                 gate=gate,
+                patience_s=settings.ledger.patience_s,
             )
-        _publish_trust(settings, custody, ledger)
+        publish_trust(settings, custody.trust_file(_place(ledger)))
         claims = Claims(facts, custody)
         forecaster = Forecaster(
             points,
@@ -208,15 +209,14 @@ def _ledger(settings: Settings, closing: ExitStack) -> Ledger | None:
     return ledger
 
 
+def _place(ledger: Ledger | None) -> TrustedContract | None:
+    """Where the log's head is held in public."""
+    if ledger is None:
+        return None
+    return TrustedContract(chain_id=ledger.chain_id, contract=ledger.contract, log_id=f"0x{ledger.log_id.hex()}")
+
+
 def _gate(settings: Settings) -> Gate:
     """What lets the log grow, and forgets that it was restored once the ledger has agreed."""
     restored = settings.data / RESTORED
     return Gate(restored=restored.exists(), on_proven=lambda: restored.unlink(missing_ok=True))
-
-
-def _publish_trust(settings: Settings, custody: Custody, ledger: Ledger | None) -> None:
-    """Write what a partner has to pin."""
-    held = None
-    if ledger is not None:
-        held = TrustedContract(chain_id=ledger.chain_id, contract=ledger.contract, log_id=f"0x{ledger.log_id.hex()}")
-    (settings.data / "trust.json").write_bytes(custody.trust_file(held).encode())

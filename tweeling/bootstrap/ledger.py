@@ -72,9 +72,16 @@ def pinned_log(settings: Settings) -> bytes | None:
     """The log that the hub's trust file names on the configured contract; None where it names none there."""
     ledger, path = settings.ledger, settings.data / "trust.json"
     try:
-        told = TrustedLog.parse(path.read_bytes(), source=str(path))
+        told = TrustedLog.parse(path.read_bytes())
     except FileNotFoundError:
         return None
+    except ConfigError as exc:
+        raise ConfigError(
+            f"is damaged ({exc})",
+            source=str(path),
+            remedy="Bring it back from a backup; or move it aside, and the hub writes it anew, for the log that "
+            "ledger.log_id names, else for the one that the key in ledger.key_file has begun",
+        ) from exc
     except OSError as exc:
         raise ConfigError(f"cannot be read: {exc.strerror}", source=str(path)) from exc
     held = told.anchor
@@ -82,6 +89,13 @@ def pinned_log(settings: Settings) -> bytes | None:
     if told.origin != settings.custody.origin or held is None or (held.chain_id, held.contract.lower()) != here:
         return None
     return bytes.fromhex(held.log_id.removeprefix("0x"))
+
+
+def publish_trust(settings: Settings, told: TrustedLog) -> None:
+    """Write what a partner has to pin: as one file, for the next start reads it, and only what is new."""
+    path, content = settings.data / "trust.json", told.encode()
+    if not path.exists() or path.read_bytes() != content:
+        secretfile.write(path, content)
 
 
 def check_same_log(settings: Settings, log_id: bytes) -> None:

@@ -25,6 +25,7 @@ from tweeling.adapters.sql.engine import migrations
 from tweeling.bootstrap.readings import journal_path
 from tweeling.domain.backup import Manifest, Schemas
 from tweeling.errors import ConfigError, UnavailableError
+from tweeling.services.confirming import AGAIN
 from tweeling.services.relocation import relocate, rename_log
 
 RESTORED = "restored.json"
@@ -145,7 +146,7 @@ def _begin_log(unpacked: Path, origin: str) -> None:
     records = before.data / "records.db"
     if before.records is not None or not records.is_file():
         raise ConfigError("the log is not in records.db", field="--new-log", remedy="Set custody.origin anew yourself")
-    copies.forget_heads(records)
+    copies.forget_heads(records, owed=AGAIN)
 
 
 def _set_aside(there: list[Path], folder: Path) -> Path:

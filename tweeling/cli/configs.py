@@ -46,6 +46,7 @@ def hub(
 ) -> None:
     """Write the hub's settings."""
     ledger: dict[str, object] = {"rpc": f"http://127.0.0.1:{ports.chain}", "key_file": "secrets/ledger-key.json"}
+    ledger["patience_s"] = 30  # a killed anvil goes on from its last dump
     if contract:
         ledger["contract"] = contract
     tables: dict[str, dict[str, object]] = {

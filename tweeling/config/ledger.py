@@ -61,6 +61,13 @@ class LedgerSettings(Section):
         description="blocks, an anchor's own counted, before it is said to be anchored: 1 for a development chain, "
         "64 for Ethereum",
     )
+    patience_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="for a development chain, which may lose blocks for good: they are gone after so long; absent: a "
+        "node that is behind is waited for",
+        examples=[30.0],
+    )
     continues: str | None = Field(
         default=None,
         pattern=r"^[1-9][0-9]{0,18}:0x[0-9a-f]{64}$",

@@ -69,14 +69,14 @@ class Anchoring:
         first: Head | None = None,
         gate: Gate | None = None,
         backoff_s: tuple[float, float] = (1.0, 30.0),
-        patience_s: float = 30.0,
+        patience_s: float | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Anchor a log on a ledger. clock: the one by which the log states times of capture.
 
         confirmations: blocks, an anchor's own counted, before it is said to be one. first: what the first anchor has
         to be, where the log goes on from another contract. gate: is told what the ledger says of the log. patience_s:
-        how long a node may be behind before the chain is taken to have been cut back.
+        how long a node may be behind before the chain is taken to have been cut back; None: for ever.
         """
         self._store = store
         self._ledger = ledger
@@ -89,7 +89,6 @@ class Anchoring:
             store,
             ledger,
             facts,
-            gate=self._gate,
             confirmations=confirmations,
             patience_s=patience_s,
             monotonic=monotonic,

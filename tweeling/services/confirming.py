@@ -18,13 +18,13 @@ from tweeling.errors import LedgerError, Trouble
 from tweeling.ports.facts import Facts
 from tweeling.ports.ledger import Ledger
 from tweeling.ports.logstore import LogStore
-from tweeling.services.gate import Gate
 
 log = logging.getLogger("tweeling.anchoring")
 
-_MOST_OWED: Final = 1_000  # deeper than any reorganisation: that is a development chain which lost its state
-_AGAIN: Final = "anchoring.again"
+AGAIN: Final = "anchoring.again"
 """The fact that names sizes which were anchored once, and which the chain has taken back: {sizes: [n…]}."""
+
+_MOST_OWED: Final = 1_000  # deeper than any reorganisation: that is a development chain which lost its state
 
 
 class Confirming:
@@ -32,7 +32,7 @@ class Confirming:
 
     seen: on the chain and not deep enough, the oldest first; depth: of the newest of them. reorganisations: since
     start. confirmations: blocks, an anchor's own counted, before it is one. patience_s: how long a node may be behind
-    before the chain is taken to have been cut back; a restored log's gate makes that for ever.
+    before the chain is taken to have been cut back, as only a development chain is; None: for ever.
     """
 
     def __init__(
@@ -41,15 +41,13 @@ class Confirming:
         ledger: Ledger,
         facts: Facts,
         *,
-        gate: Gate,
         confirmations: int = 1,
-        patience_s: float = 30.0,
+        patience_s: float | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._facts = facts
-        self._gate = gate
         self._confirmations = confirmations
         self._patience_s = patience_s
         self._monotonic = monotonic
@@ -85,14 +83,20 @@ class Confirming:
                     remedy="It lags, or ledger.first_block is later than the contract",
                 )
             for anchor in found:
-                self._check_root(anchor)
+                self._check_ours(anchor, head)
+            depth = self._depth_of(found[-1])  # first: in a block that never comes it would be waited for
             self.seen = (*self.seen, *found)
-            depth = self._depth_of(found[-1])
         if self.seen:
             self._settle(depth)
 
-    def _check_root(self, anchor: Anchor) -> None:
+    def _check_ours(self, anchor: Anchor, head: Head) -> None:
         """The contract took the head as an extension of all before it, and it is ours: so are they, or a node lies."""
+        if not 0 < anchor.size <= head.size:  # first: of what is not in this log there is no root to compare
+            raise LedgerError(
+                f"the node shows an anchor of size {anchor.size}, and the contract's head is {head.size}",
+                trouble=Trouble.NONSENSE,
+                remedy="Name another node in ledger.rpc, if it stays so",
+            )
         if merkle.root(anchor.size, self._store.nodes) != anchor.root:
             raise LedgerError(
                 f"the node shows another root for size {anchor.size} than the contract can have taken",
@@ -115,7 +119,7 @@ class Confirming:
         if newest is not None and (newest.chain_id, newest.contract, newest.log_id) != here:
             log.warning("anchoring.moved", extra={"before": newest.contract, "now": self._ledger.contract})
             self._store.drop_anchors(above=0)
-            self._facts.put(_AGAIN, {"sizes": []})
+            self._facts.put(AGAIN, {"sizes": []})
 
     def _depth_of(self, anchor: Anchor) -> int:
         """How deep an anchor is; 0 also where the chain has been too short for it for too long."""
@@ -126,7 +130,7 @@ class Confirming:
                 raise
             now = self._monotonic()
             self._behind = now if self._behind is None else self._behind
-            if self._gate.waits or now - self._behind < self._patience_s:
+            if self._patience_s is None or now - self._behind < self._patience_s:
                 raise
             return 0
         self._behind = None
@@ -136,7 +140,7 @@ class Confirming:
         try:
             return self._ledger.depth(anchor) == 0
         except LedgerError as exc:
-            if exc.trouble is not Trouble.BEHIND:
+            if exc.trouble is not Trouble.BEHIND or self._behind is None:  # the newest was found: another node lags
                 raise
             return True  # it has been waited for
 
@@ -155,12 +159,12 @@ class Confirming:
         self.seen = ()
         self._behind = None
         if there < len(kept):
-            self._facts.put(_AGAIN, {"sizes": sorted({*self.owed(), *lost})})  # first: it must survive what follows
+            self._facts.put(AGAIN, {"sizes": sorted({*self.owed(), *lost})})  # first: it must survive what follows
             self._store.drop_anchors(above=last)
 
     def owed(self) -> Sequence[int]:
         """Sizes that were anchored once and have to be again, the smallest first."""
-        sizes = (self._facts.get(_AGAIN) or {}).get("sizes", [])
+        sizes = (self._facts.get(AGAIN) or {}).get("sizes", [])
         return [int(size) for size in sizes] if isinstance(sizes, list) else []
 
     def _settle(self, depth: int) -> None:
@@ -172,4 +176,4 @@ class Confirming:
             log.info("anchoring.anchored", extra={"size": anchor.size, "block": anchor.block})
         self.seen, self.depth = self.seen[len(deep) :], depth
         if deep and (owed := self.owed()):
-            self._facts.put(_AGAIN, {"sizes": [size for size in owed if size > deep[-1].size]})
+            self._facts.put(AGAIN, {"sizes": [size for size in owed if size > deep[-1].size]})

@@ -11,10 +11,10 @@ from eth_typing import ChecksumAddress
 from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 from web3 import Web3
-from web3.exceptions import Web3RPCError
 
 from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
 from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.events import TOO_WIDE
 from tweeling.errors import VerificationError
 from tweeling.ports.audit import AnchorRow, Look
 
@@ -23,7 +23,6 @@ _ANCHORED: Final = keccak(text="CheckpointAnchored(bytes32,uint64,bytes32)")
 _HEAD: Final = keccak(text="head(bytes32)")[:4]
 # Nodes refuse a search that finds or spans too much, each at another limit.
 _SPAN: Final = 10_000
-_LEAST: Final = 100
 _MANY: Final = 1_000
 
 
@@ -71,8 +70,8 @@ class EvmChainAudit:
             with self._chain.answers():
                 try:
                     rows = self._rows(first, min(first + span - 1, last))
-                except Web3RPCError:
-                    if span <= _LEAST:
+                except TOO_WIDE:
+                    if span == 1:
                         raise
                     span //= 2
                     continue

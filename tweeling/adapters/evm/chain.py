@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
+from eth_abi.exceptions import DecodingError
 from eth_typing import ChecksumAddress
 from hexbytes import HexBytes
 from web3 import Web3
@@ -28,8 +29,8 @@ from tweeling.errors import ConfigError, LedgerError, RejectedError, Trouble
 _NEVER: Final = {-32600, -32601, -32602}
 _LIMIT: Final = {-32005, 429}
 _KEY_LENGTH: Final = 6  # what is shorter, such as /v3, is no key
-_STUMBLES: Final = (Web3Exception, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
-"""How web3 trips over an answer that makes no sense."""
+_STUMBLES: Final = (Web3Exception, DecodingError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""How web3 and eth-abi trip over an answer that makes no sense."""
 
 LAGS: Final = "It lags: wait a minute, or name another node in ledger.rpc"
 

@@ -10,11 +10,14 @@ from web3.exceptions import Web3RPCError
 from web3.types import LogReceipt
 
 from tweeling.adapters.evm.chain import Chain
-from tweeling.adapters.evm.transport import NodeError
+from tweeling.adapters.evm.transport import NodeError, TooLargeError
 from tweeling.errors import Trouble
 
 ANCHORED: Final = keccak(text="CheckpointAnchored(bytes32,uint64,bytes32)")
 """The topic of an anchor; its log and size are the next two, and its data is the root."""
+
+TOO_WIDE: Final = (Web3RPCError, TooLargeError)
+"""How a search is refused that spans or finds too much: by the node, in its own words, or here, for its size."""
 
 _FIRST: Final = 10_000  # blocks that most public nodes search at once
 _WIDEST: Final = 1 << 24
@@ -44,8 +47,8 @@ class EventSearch:
                 found = self._chain.web3.eth.get_logs(
                     {"address": self._address, "topics": list(topics), "fromBlock": start, "toBlock": end}  # type: ignore[typeddict-item, arg-type]  # other names for the same
                 )
-            except Web3RPCError:
-                # Too many blocks, in each node's own words; whatever else it was is still so for fewer.
+            except TOO_WIDE:
+                # Whatever else it was is still so for fewer blocks.
                 if start == end:
                     raise
                 refused = min(refused, end - start + 1)

@@ -18,6 +18,7 @@ from web3.types import TxReceipt
 from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
 from tweeling.adapters.evm.chain import LAGS, Chain
 from tweeling.adapters.evm.events import ANCHORED, EventSearch
+from tweeling.adapters.evm.transport import NodeError
 from tweeling.adapters.evm.wallet import Call, Wallet
 from tweeling.domain.log import Account, Anchor, Head
 from tweeling.errors import ConfigError, InvariantError, LedgerError, Trouble, UnavailableError
@@ -198,7 +199,10 @@ class EvmLedger:
         return self._events.newest_first([ANCHORED, self._log_id, size], first=first)
 
     def _event(self, event: Any) -> Anchor:
-        return self._anchor(int.from_bytes(event["topics"][2]), bytes(event["data"]), event)
+        size, root = int.from_bytes(event["topics"][2]), bytes(event["data"])
+        if not 0 < size < 1 << 64 or len(root) != 32:
+            raise NodeError("answers with an event that the contract cannot have made", Trouble.NONSENSE)
+        return self._anchor(size, root, event)
 
     def _anchor(self, size: int, root: bytes, mined: Any) -> Anchor:
         return Anchor(

@@ -16,6 +16,7 @@ from tweeling.verify import TrustedContract, TrustedLog
 
 _TIMEOUT_S: Final = 10.0
 _MOST_MOVES: Final = 16
+_NEAR: Final = 1_000  # blocks from the one in which a log began
 _CREATED: Final = keccak(text="LogCreated(bytes32,address,bytes32)")
 
 
@@ -91,10 +92,14 @@ class AnchorReader:
                 raise VerificationError(
                     f"the log's successor is no ledger of ours: {exc}", field="anchor.successor"
                 ) from exc
-            for event in EventSearch(chain, contract.address).newest_first([[ANCHORED, _CREATED], log_id], first=0):
-                if bytes(event["topics"][0]) == _CREATED:
-                    break
-                first = Head(int.from_bytes(event["topics"][2]), bytes(event["data"]))
+            search, newest, width = EventSearch(chain, contract.address), chain.height(), _NEAR
+            created = next(search.newest_first([_CREATED, log_id], first=0), None)
+            block = newest + 1 if created is None else int(created["blockNumber"])
+            # Upwards from there: the first anchor comes soon, and many thousands may have come after it.
+            while first is None and block <= newest:
+                for event in search.newest_first([ANCHORED, log_id], first=block, last=min(block + width - 1, newest)):
+                    first = Head(int.from_bytes(event["topics"][2]), bytes(event["data"]))
+                block, width = block + width, 4 * width
         return first
 
 

@@ -16,11 +16,14 @@ from web3.types import TxReceipt
 
 from tweeling.adapters.evm.artifact import REGISTRY, ContractRefusedError, artifact
 from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.events import EventSearch, Topic
 from tweeling.adapters.evm.wallet import Call, Wallet
 from tweeling.domain import partner_keys
 from tweeling.domain.partner_keys import ALGORITHMS, PartnerKey, Role
 from tweeling.errors import ConfigError, InvariantError, UnavailableError
 
+_ADDED: Final = keccak(text="KeyAdded(bytes32,bytes32,bytes32,uint8,bytes,uint8,uint64,uint64)")
+_REVOKED: Final = keccak(text="KeyRevoked(bytes32,bytes32,bytes32,uint64)")
 _NO_END: Final = (1 << 64) - 1
 _NAMES: Final = {number: name for name, number in ALGORITHMS.items()}
 
@@ -31,14 +34,20 @@ def directory_id(registrar: str, name: str) -> bytes:
 
 
 def deploy_registry(
-    rpc: str, account: LocalAccount, *, chain_id: int, timeout_s: float = 10, receipt_s: float = 60
+    rpc: str,
+    account: LocalAccount,
+    *,
+    chain_id: int,
+    timeout_s: float = 10,
+    receipt_s: float = 60,
+    most_wei: int | None = None,
 ) -> str:
-    """Put the contract on a chain and return its address, checksummed."""
+    """Put the contract on a chain and return its address, checksummed. most_wei: for a unit of gas, at most."""
     with Chain(rpc, chain_id=chain_id, timeout_s=timeout_s) as chain, chain.answers():
         chain.check()
         shipped = artifact(REGISTRY)
         created = chain.web3.eth.contract(abi=shipped.abi, bytecode=shipped.bytecode)
-        receipt = Wallet(chain, account, receipt_s=receipt_s).send(created.constructor())
+        receipt = Wallet(chain, account, receipt_s=receipt_s, most_wei=most_wei).send(created.constructor())
         address = receipt["contractAddress"]
         if receipt["status"] != 1 or address is None:
             raise UnavailableError(
@@ -53,7 +62,8 @@ class EvmPartnerDirectory:
 
     Speaks to nobody before the first question; then, and after every silence, makes sure that the node serves the
     chain and that the code at the address is ours, or raises ConfigError. Safe from any thread.
-    directory: its id, see `directory_id`. first_block: where the search for events begins.
+    directory: its id, see `directory_id`. first_block: where the search for events ends. most_wei: what a
+    unit of gas may cost at most.
     """
 
     def __init__(
@@ -67,13 +77,15 @@ class EvmPartnerDirectory:
         timeout_s: float = 10,
         receipt_s: float = 60,
         first_block: int = 0,
+        most_wei: int | None = None,
     ) -> None:
         if not Web3.is_address(contract):
             raise ConfigError("no address", field="registry.contract", remedy="It should be 0x and 40 hex digits")
         self._chain = Chain(rpc, chain_id=chain_id, timeout_s=timeout_s)
-        self._wallet = Wallet(self._chain, account, receipt_s=receipt_s) if account else None
+        self._wallet = Wallet(self._chain, account, receipt_s=receipt_s, most_wei=most_wei) if account else None
         self._address: ChecksumAddress = Web3.to_checksum_address(contract)
         self._contract = self._chain.web3.eth.contract(address=self._address, abi=artifact(REGISTRY).abi)
+        self._events = EventSearch(self._chain, self._address)
         self._directory = directory
         self._first_block = first_block
         self._checked = False
@@ -96,19 +108,18 @@ class EvmPartnerDirectory:
         """Every key that the partner ever had, from the contract's events."""
         _check_shape(partner=partner)
         events = self._contract.events
-        wanted = {"directory": self._directory, "partner": partner}
-        with self._answers():
-            added = events.KeyAdded.get_logs(argument_filters=wanted, from_block=self._first_block, to_block="latest")
-            revoked = events.KeyRevoked.get_logs(
-                argument_filters=wanted, from_block=self._first_block, to_block="latest"
-            )
-        # Each revocation is nearer than the one before, so the least end is the newest.
+        found: list[tuple[bytes, PartnerKey]] = []
         ends: dict[bytes, int] = {}
-        for event in revoked:
-            name, end = bytes(event["args"]["keyId"]), int(event["args"]["until"])
-            ends[name] = min(end, ends.get(name, end))
-        found = [(bytes(event["args"]["keyId"]), _key(event["args"])) for event in added]
-        return tuple(key._replace(until=ends.get(name, key.until)) for name, key in found)
+        with self._answers():
+            wanted: list[Topic] = [[_ADDED, _REVOKED], self._directory, partner]
+            for event in self._events.newest_first(wanted, first=self._first_block):
+                if bytes(event["topics"][0]) == _ADDED:
+                    told = events.KeyAdded().process_log(event)["args"]
+                    found.append((bytes(told["keyId"]), _key(told)))
+                else:
+                    told = events.KeyRevoked().process_log(event)["args"]
+                    ends.setdefault(bytes(told["keyId"]), int(told["until"]))  # the newest is the nearest
+        return tuple(key._replace(until=ends.get(name, key.until)) for name, key in reversed(found))
 
     def begin(self, name: str) -> None:
         """Begin the directory of this name, whose registrar the account becomes."""
@@ -143,13 +154,15 @@ class EvmPartnerDirectory:
                 self._directory, partner, ALGORITHMS[algorithm], public_key, int(roles), first, end
             )
         )
-        return _key(self._contract.events.KeyAdded().process_receipt(receipt)[0]["args"])
+        with self._chain.answers():
+            return _key(self._contract.events.KeyAdded().process_receipt(receipt)[0]["args"])
 
     def revoke_key(self, partner: bytes, key_id: bytes, *, first: int = 0) -> int:
         """End a key; for the partner's controller and the registrar."""
         _check_shape(partner=partner, key_id=key_id, first=first)
         receipt = self._send(self._contract.functions.revokeKey(self._directory, partner, key_id, first))
-        return int(self._contract.events.KeyRevoked().process_receipt(receipt)[0]["args"]["until"])
+        with self._chain.answers():
+            return int(self._contract.events.KeyRevoked().process_receipt(receipt)[0]["args"]["until"])
 
     def close(self) -> None:
         """Let go of the connections."""

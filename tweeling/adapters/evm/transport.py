@@ -40,6 +40,10 @@ class NodeError(Exception):
         self.retry_after_s = retry_after_s
 
 
+class TooLargeError(NodeError):
+    """An answer is larger than any that is read: a narrower question may have a smaller one."""
+
+
 class Transport(JSONBaseProvider):
     """Asks one node. No redirect is followed, and no retries are its own: whoever calls knows when to ask again."""
 
@@ -50,6 +54,7 @@ class Transport(JSONBaseProvider):
         self._url = url
         self._timeout_s = timeout_s
         self._session = requests.Session()
+        self._session.trust_env = False  # a proxy named there would see the key, and everything that is said
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _TimedAdapter(timeout_s))
 
@@ -97,7 +102,7 @@ class Transport(JSONBaseProvider):
         while piece := response.raw.read1(_PIECE):
             size += len(piece)
             if size > MAX_ANSWER:
-                raise NodeError(f"answers more than {MAX_ANSWER >> 20} MB", Trouble.NONSENSE, remedy=_MEND)
+                raise TooLargeError(f"answers more than {MAX_ANSWER >> 20} MB", Trouble.NONSENSE, remedy=_MEND)
             if time.monotonic() >= until:
                 break
             pieces.append(piece)

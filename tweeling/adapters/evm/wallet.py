@@ -103,6 +103,8 @@ class Wallet:
         """
         with self._one:
             nonce = self._place()
+            if self._over.is_set():  # while it waited, perhaps: what is under way is left alone
+                raise LedgerError("nothing more is sent, for the program ends", trouble=Trouble.STUCK)
             # Before the price, because it says without cost what the contract would refuse.
             gas = call.estimate_gas({"from": self.address}) * 11 // 10
             price = self.price()
@@ -151,9 +153,9 @@ class Wallet:
         bid = Bid(2 * price.base + price.tip if price.base is not None else price.tip, price.tip)
         most = self._most if self._most is not None else _MOST * bid.most
         if (sent := self._sent) is not None and sent.nonce == nonce:
-            raised = Bid(*(math.ceil(each * _STEP) for each in sent.bid))
+            raised = Bid(*(_above(each, _STEP) for each in sent.bid))
             bid = Bid(max(bid.most, raised.most), max(bid.tip, raised.tip))
-            if most < math.ceil(sent.bid.most * _LEAST_STEP):
+            if most < _above(sent.bid.most, _LEAST_STEP):
                 raise LedgerError(
                     f"transaction {sent.hash.to_0x_hex()} waits to be mined at up to {_gwei(sent.bid.most)} gwei, and "
                     f"no more than {_gwei(most)} may be bid",
@@ -174,7 +176,7 @@ class Wallet:
         try:
             self._chain.web3.eth.send_raw_transaction(raw)
         except Web3RPCError as exc:
-            _, message = rpc_error(exc)
+            message = rpc_error(exc)[1].lower()
             if "already known" in message or "already imported" in message:
                 return  # the very same transaction waits there: so do we
             if "nonce too low" in message:
@@ -239,6 +241,11 @@ def price_of(chain: Chain) -> Price:
     except Web3RPCError:  # a node need not know it
         tip = max(int(chain.web3.eth.gas_price) - base, 0)
     return Price(base, tip)
+
+
+def _above(wei: int, step: float) -> int:
+    """The next higher bid, and higher it is, of nothing too."""
+    return max(math.ceil(wei * step), wei + 1)
 
 
 def coins(wei: int) -> str:
