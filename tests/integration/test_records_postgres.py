@@ -23,9 +23,10 @@ from support_fsck import found, fsck, install, opened
 from support_ingest import message, reading, weighing
 from support_living import Living, living_hub
 from support_postgres import Postgres, postgres
+from support_records import made_as_of
 
 from tweeling.adapters.sql import engine, tables
-from tweeling.adapters.sql.engine import migrations, open_records, statements
+from tweeling.adapters.sql.engine import migrations, open_records
 from tweeling.adapters.sql.facts import SqlFacts
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.domain.telemetry import Direction, Identity, Movement
@@ -59,11 +60,7 @@ def test_a_database_of_each_earlier_version_is_brought_to_this_one(database_serv
     plain = sa.create_engine(url)
     with plain.begin() as connection:
         if version:
-            connection.exec_driver_sql("CREATE TABLE schema_version (version BIGINT PRIMARY KEY, name TEXT NOT NULL)")
-        for number, name, text in migrations()[:version]:
-            for statement in statements(text, "postgresql"):
-                connection.exec_driver_sql(statement)
-            connection.exec_driver_sql("INSERT INTO schema_version VALUES (%s, %s)", (number, name))
+            made_as_of(version, connection)
     plain.dispose()
     for _ in range(2):
         with closing(open_records(url)) as records, records.read() as connection:
