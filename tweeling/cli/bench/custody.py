@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.sql.engine import open_records
 from tweeling.adapters.sql.log import SqlLogStore
-from tweeling.cli.bench import anchors, limits
+from tweeling.cli.bench import anchors, limits, rates
 from tweeling.cli.bench.events import event
 from tweeling.cli.bench.pace import paced, quantiles
 from tweeling.cli.bench.report import Report, Row, at_least, at_most
@@ -226,14 +227,7 @@ def _bulk_rate(log: Log, count: int, *, signed: bool) -> float:
 
 
 def _rate(work: Callable[[_T], object], values: Sequence[_T]) -> float:
-    """How many a second, at best of three: whatever else ran can only have slowed it."""
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        for value in values:
-            work(value)
-        took.append(time.perf_counter() - began)
-    return len(values) / min(took)
+    return rates.best(len(values), lambda: deque(map(work, values), maxlen=0)).by_clock
 
 
 def _at_least(metric: str, rate: float, goal: float | None, *, limit: float | None) -> Row:
