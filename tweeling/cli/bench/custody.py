@@ -138,26 +138,29 @@ def _captured(folder: Path, options: Options) -> Iterator[Row]:
     with _log(folder, options.records) as (log, store):
         for body in log.fresh(_WARM):
             log.capture(body)
-        yield from _soon(folder, log, options)
         plain = _bulk_rate(log, options.events, signed=False)
         with_signatures = _bulk_rate(log, options.events, signed=True)
+        limit = bytes_each = None
+        if options.records is None:
+            bytes_each = (folder / "records.db").stat().st_size // store.size()
+            limit = limits.rows_a_second(folder / "rows.db", bytes_each, options.events, at_once=_BATCH)
+            yield at_most("bytes_an_event", bytes_each, "bytes", None, bench="custody")
+        yield from _soon(folder, log, options, bytes_each)
         kept = store.size()
-    limit = None
-    if options.records is None:
-        bytes_each = (folder / "records.db").stat().st_size // kept
-        limit = limits.rows_a_second(folder / "rows.db", bytes_each, options.events, at_once=_BATCH)
-        yield at_most("bytes_an_event", bytes_each, "bytes", None, bench="custody")
     yield _at_least("bulk", plain, _BULK, limit=limit)
     yield _at_least("bulk_signed", with_signatures, None, limit=log.verifications_a_second())
     yield at_most("lost_or_double", abs(kept - log.taken), "events", 0.0, bench="custody")
 
 
-def _soon(folder: Path, log: Log, options: Options) -> Iterator[Row]:
-    """Capture to durable entry at a steady rate; beside it a bare commit, and a bare sync, at the same rate."""
+def _soon(folder: Path, log: Log, options: Options, bytes_each: int | None) -> Iterator[Row]:
+    """Capture to durable entry at a steady rate; beside it a bare commit, and a bare sync, at the same rate.
+
+    bytes_each: what an event takes in the file, and a bare commit with it; None on a database server.
+    """
     count = round(_RATE * options.seconds)
     bare = None
-    if options.records is None:
-        with limits.commits(folder / "bare.db", 4 * len(event(1))) as commit:
+    if bytes_each is not None:
+        with limits.commits(folder / "bare.db", bytes_each) as commit:
             bare = paced(commit, rate=_RATE, count=count, submitters=options.submitters)
     for name, submitters in (("capture", options.submitters), ("capture_by_one_submitter", 1)):
         bodies = log.fresh(count)
