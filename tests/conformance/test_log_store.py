@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
@@ -80,6 +81,29 @@ def test_what_is_appended_is_there_in_order_with_its_tree(store: LogStore) -> No
         (12, b'{"number":12}', "token"),
         (11, b'{"number":11}', "token"),
     ]
+
+
+def test_whoever_reads_during_an_append_sees_entries_with_their_tree_or_none_of_them(store: LogStore) -> None:
+    before = _fill(store, 5)
+    made = [_new(index) for index in range(5, 13)]
+    after, nodes = merkle.grow(before, [new.leaf for new in made])
+
+    def look() -> merkle.Frontier:
+        return merkle.frontier(store.size(), store.nodes)
+
+    class Watched(dict[merkle.NodeKey, bytes]):
+        """Has somebody look while the store takes it."""
+
+        def items(self) -> ItemsView[merkle.NodeKey, bytes]:
+            looks.append(pool.submit(look))
+            wait(looks, timeout=0.2)  # or until the append is done
+            return super().items()
+
+    looks: list[Future[merkle.Frontier]] = []
+    with ThreadPoolExecutor(1) as pool:
+        store.append(made, expected_size=5, nodes=Watched(nodes))
+        assert looks
+        assert all(each.result(20) in (before, after) for each in looks)
 
 
 def test_an_event_opens_to_its_bytes_and_disclosures(store: LogStore) -> None:

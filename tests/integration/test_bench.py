@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from support_postgres import Postgres
 from support_servers import need
 
 from tweeling.adapters.evm import devchain
-from tweeling.cli.bench import custody
+from tweeling.cli.bench import custody, limits
 from tweeling.cli.bench.report import Report, Row
 from tweeling.errors import ConfigError
 
@@ -89,6 +91,22 @@ def test_custody_is_measured_from_capture_to_anchor_and_nothing_is_lost(tmp_path
         assert found[f"gas_an_event_batch_{batch}"].value == pytest.approx(gas.value / batch, rel=0.01)
     assert gas.value <= found["gas_dearest"].value
     assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+def test_the_commit_beside_a_capture_writes_as_many_bytes_as_an_event_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    real = limits.commits
+
+    def commits(path: Path, size: int) -> AbstractContextManager[Callable[[int], None]]:
+        sizes.append(size)
+        return real(path, size)
+
+    monkeypatch.setattr(limits, "commits", commits)
+    options = custody.Options(events=500, seconds=0.5, anchors=0, leaves=1, cold=0)
+    found = {row.metric: row.value for row in custody._captured(tmp_path, options)}
+    assert sizes == [pytest.approx(found["bytes_an_event"], rel=0.001)]
 
 
 @pytest.mark.slow

@@ -33,12 +33,14 @@ def test_the_log_is_open_to_strangers_partners_and_browsers_and_to_nothing_but_r
         serve(app, "127.0.0.1", 0) as port,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
-        for headers in ({}, {"Authorization": f"Bearer {bearer}"}, {"Accept": "text/html"}):
+        strange = [{"Authorization": word} for word in (f"Bearer {bearer}", "Bearer of-another-server", "Basic eDp5")]
+        for headers in ({}, *strange, {"Accept": "text/html"}):
             assert client.get("/log/checkpoint", headers=headers).status_code == 200
             assert client.get("/log/tile/entries/000.p/3", headers=headers).status_code == 200
             assert client.get("/log/", headers=headers).status_code == 404
         for path in ("/log", "/logs/checkpoint", "/events", "/api/status"):
             assert client.get(path).status_code == 401, path
+            assert client.get(path, headers=strange[-1]).status_code == 401, path
         assert client.get("/log/checkpoint", headers={"Host": "evil.example"}).status_code == 421
         assert client.post("/log/checkpoint").status_code == 403
         assert client.post("/log/checkpoint", headers={"Origin": f"http://127.0.0.1:{port}"}).status_code == 401

@@ -8,22 +8,27 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 import sqlalchemy as sa
 from support_broker import Client, until
 from support_certificates import authority, certify
+from support_custody import Bench, encode, shipping
 from support_damage import RECORDS
 from support_fsck import found, fsck, install, opened
 from support_ingest import message, reading, weighing
 from support_living import Living, living_hub
 from support_postgres import Postgres, postgres
+from support_records import made_as_of
 
 from tweeling.adapters.sql import engine, tables
-from tweeling.adapters.sql.engine import migrations, open_records, statements
+from tweeling.adapters.sql.engine import migrations, open_records
 from tweeling.adapters.sql.facts import SqlFacts
+from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.domain.telemetry import Direction, Identity, Movement
 from tweeling.errors import ConfigError, InvariantError, UnavailableError
 from tweeling.wire.ack import Ack
@@ -55,11 +60,7 @@ def test_a_database_of_each_earlier_version_is_brought_to_this_one(database_serv
     plain = sa.create_engine(url)
     with plain.begin() as connection:
         if version:
-            connection.exec_driver_sql("CREATE TABLE schema_version (version BIGINT PRIMARY KEY, name TEXT NOT NULL)")
-        for number, name, text in migrations()[:version]:
-            for statement in statements(text, "postgresql"):
-                connection.exec_driver_sql(statement)
-            connection.exec_driver_sql("INSERT INTO schema_version VALUES (%s, %s)", (number, name))
+            made_as_of(version, connection)
     plain.dispose()
     for _ in range(2):
         with closing(open_records(url)) as records, records.read() as connection:
@@ -210,6 +211,25 @@ def test_a_value_that_the_database_cannot_hold_is_no_outage(database_server: Pos
         records.write() as connection,
     ):
         connection.execute(sa.insert(tables.FACT).values(key="a\x00b", body="{}"))
+
+
+def test_a_name_too_long_for_an_index_is_no_outage_and_the_longest_uris_are_taken(database_server: Postgres) -> None:
+    with closing(open_records(database_server.new_database())) as records:
+        with pytest.raises(InvariantError, match="index row"), records.write() as connection:
+            connection.execute(sa.insert(tables.FACT).values(key=_strange(2000), body="{}"))
+        custody = Bench(SqlLogStore(records)).custody
+        with ThreadPoolExecutor(3) as pool:
+            bodies = [encode(shipping(n, eventID=_strange(n), lot=_strange(n))) for n in (2000, 680, 679)]
+            beyond, *within = [pool.submit(custody.capture, body, token_id="t") for body in bodies]
+        with pytest.raises(InvariantError, match="eventID: more than 2048 bytes"):
+            beyond.result()
+        assert {captured.result().index for captured in within} == {0, 1}
+
+
+def _strange(count: int) -> str:
+    """A URI of so many letters, three bytes each, that does not let itself be compressed."""
+    random = Random(count)
+    return "urn:x:" + "".join(chr(random.randrange(0x4E00, 0x9FFF)) for _ in range(count))
 
 
 # ------------------------------------------------------------------ audited

@@ -84,6 +84,9 @@ def test_what_was_made_is_told_to_people_and_to_programs(place: Path) -> None:
     done = typed("tweeling restore hub.tar.zst --data there --json", place)
     assert json.loads(done.stdout)["ok"]
     assert "what was acknowledged after that moment is gone from this hub" in done.stderr
+    assert "a checkpoint later than size 11 may have been public" in done.stderr
+    renamed = typed("tweeling restore hub.tar.zst --data other --new-log hub.example/2", place)
+    assert (renamed.returncode, "may have been public" in renamed.stdout) == (0, False)
 
 
 def test_a_restored_hub_that_disagrees_ends_with_exit_code_3(place: Path) -> None:

@@ -21,37 +21,6 @@ def _leaves(count: int) -> list[bytes]:
     return [merkle.leaf_hash(index.to_bytes(4)) for index in range(count)]
 
 
-def _split(size: int) -> int:
-    return 1 << ((size - 1).bit_length() - 1)
-
-
-def _mth(leaves: Sequence[bytes]) -> bytes:
-    if not leaves:
-        return merkle.EMPTY_ROOT
-    if len(leaves) == 1:
-        return leaves[0]
-    k = _split(len(leaves))
-    return merkle.node_hash(_mth(leaves[:k]), _mth(leaves[k:]))
-
-
-def _path(m: int, leaves: Sequence[bytes]) -> list[bytes]:
-    if len(leaves) == 1:
-        return []
-    k = _split(len(leaves))
-    if m < k:
-        return [*_path(m, leaves[:k]), _mth(leaves[k:])]
-    return [*_path(m - k, leaves[k:]), _mth(leaves[:k])]
-
-
-def _subproof(m: int, leaves: Sequence[bytes], *, whole: bool) -> list[bytes]:
-    if m == len(leaves):
-        return [] if whole else [_mth(leaves)]
-    k = _split(len(leaves))
-    if m <= k:
-        return [*_subproof(m, leaves[:k], whole=whole), _mth(leaves[k:])]
-    return [*_subproof(m - k, leaves[k:], whole=False), _mth(leaves[:k])]
-
-
 def _tree(size: int, cuts: Sequence[int] = ()) -> tuple[merkle.Frontier, dict[merkle.NodeKey, bytes]]:
     leaves, edge, nodes = _leaves(size), merkle.Frontier(), {}
     bounds = [0, *sorted(min(cut, size) for cut in cuts), size]
@@ -65,7 +34,7 @@ def _tree(size: int, cuts: Sequence[int] = ()) -> tuple[merkle.Frontier, dict[me
 @given(st.integers(min_value=0, max_value=200), st.lists(st.integers(min_value=0, max_value=200), max_size=6))
 def test_growing_in_any_steps_gives_the_same_root_and_every_complete_subtree(size: int, cuts: list[int]) -> None:
     edge, nodes = _tree(size, cuts)
-    assert edge.root() == _mth(_leaves(size))
+    assert edge.root() == tree_of(_leaves(size)).root(size)
     assert len(nodes) == sum(size >> level for level in range(9))
     assert merkle.frontier(size, merkle.reader(nodes)) == edge
 
@@ -76,7 +45,7 @@ def test_an_inclusion_proof_is_the_rfc_s_and_any_other_bit_fails(size: int, data
     edge, nodes = _tree(size)
     leaf = _leaves(size)[index]
     proof = merkle.inclusion_proof(index, size, merkle.reader(nodes))
-    assert proof == _path(index, _leaves(size))
+    assert proof == tree_of(_leaves(size)).inclusion(index, size)
     merkle.verify_inclusion(index=index, size=size, leaf=leaf, proof=proof, root=edge.root())
     if proof:
         at, bit = data.draw(st.integers(0, len(proof) - 1)), data.draw(st.integers(0, 255))
@@ -92,11 +61,11 @@ def test_an_inclusion_proof_is_the_rfc_s_and_any_other_bit_fails(size: int, data
 @given(SIZES, st.data())
 def test_a_consistency_proof_is_the_rfc_s_and_any_other_bit_fails(new: int, data: st.DataObject) -> None:
     old = data.draw(st.integers(min_value=1, max_value=new))
-    leaves = _leaves(new)
+    oracle = tree_of(_leaves(new))
     edge, nodes = _tree(new)
     proof = merkle.consistency_proof(old, new, merkle.reader(nodes))
-    assert proof == _subproof(old, leaves, whole=True)
-    roots = {"old_root": _mth(leaves[:old]), "new_root": edge.root()}
+    assert proof == oracle.consistency(old, new)
+    roots = {"old_root": oracle.root(old), "new_root": edge.root()}
     merkle.verify_consistency(old=old, new=new, proof=proof, **roots)
     which, bit = data.draw(st.sampled_from(["old_root", "new_root"])), data.draw(st.integers(0, 255))
     other = roots | {which: (int.from_bytes(roots[which]) ^ 1 << bit).to_bytes(32)}
@@ -177,4 +146,4 @@ def test_what_is_kept_in_memory_follows_what_was_kept_before() -> None:
     with pytest.raises(KeyError):
         levels.read([(0, 2), (1, 1)])
     levels.add(merkle.grow(edge, _leaves(5)[3:])[1])
-    assert merkle.root(5, levels.read) == _mth(_leaves(5))
+    assert merkle.root(5, levels.read) == tree_of(_leaves(5)).root(5)

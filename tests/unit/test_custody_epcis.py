@@ -161,3 +161,13 @@ def test_a_member_that_is_null_is_summed_up_as_absent() -> None:
 def test_extensions_pass_under_uri_or_curie() -> None:
     event = shipping(**{"ex:moisture": 0.12, "https://ex.example/note": {"a": [1]}})
     assert epcis.parse(encode(event))[0].canonical == jcs(event)
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e9", "\u6f22"])
+def test_a_uri_is_as_long_as_its_bytes_are(letter: str) -> None:
+    longest = letter * ((2048 - len("urn:x:")) // len(letter.encode()))
+    for changes in ({"eventID": f"urn:x:{longest}"}, {"lot": f"urn:x:{longest}"}):
+        epcis.parse(encode(shipping(**changes)))
+    for changes in ({"eventID": f"urn:x:{longest}{letter}"}, {"lot": f"urn:x:{longest}{letter}"}):
+        with pytest.raises(InvariantError, match="more than 2048 bytes"):
+            epcis.parse(encode(shipping(**changes)))

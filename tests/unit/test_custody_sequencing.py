@@ -17,7 +17,7 @@ from support_custody import LOT, Bench, HandClock, encode, shipping, signer
 from tweeling.adapters.memory_log import MemoryLogStore
 from tweeling.adapters.sql.engine import open_records
 from tweeling.adapters.sql.log import SqlLogStore
-from tweeling.domain import epcis
+from tweeling.domain import entry, epcis
 from tweeling.errors import AlreadyCapturedError, InvariantError, UnavailableError
 from tweeling.ports.custody_api import Captured
 from tweeling.ports.logstore import LogStore, NewEntry
@@ -99,14 +99,11 @@ def test_a_transaction_is_shared_by_no_more_than_it_can_hold_soon() -> None:
 
 
 def test_one_that_is_refused_harms_nobody_who_came_with_it() -> None:
-    huge = shipping(2, quantityList=[{"epcClass": f"urn:lot:{number}"} for number in range(1100)])
     store = SlowStore()
-    batches = [[shipping(1)], [huge], [shipping(3), shipping(3)], [shipping(4), shipping(999)], [shipping(1)]]
-    good, too_large, doubled, repeat, again, last = brought_at_once(store, *batches, [shipping(5)])
+    batches = [[shipping(1)], [shipping(3), shipping(3)], [shipping(4), shipping(999)], [shipping(1)]]
+    good, doubled, repeat, again, last = brought_at_once(store, *batches, [shipping(5)])
     assert store.groups == [1, 2]
     assert (good.result()[0].index, last.result()[0].index) == (1, 2)
-    with pytest.raises(InvariantError, match="split the event"):
-        too_large.result()
     with pytest.raises(InvariantError, match="stands twice"):
         doubled.result()
     for refused, index in ((repeat, 0), (again, 1)):
@@ -114,6 +111,19 @@ def test_one_that_is_refused_harms_nobody_who_came_with_it() -> None:
             refused.result()
         assert known.value.index == index
     assert store.find(shipping(4)["eventID"]) is None, "all or none"
+
+
+def test_one_that_no_entry_can_hold_is_refused_before_it_takes_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    lots = [{"epcClass": f"urn:lot:{number}"} for number in range(1020)]
+    bare = shipping(1, quantityList=lots[:0])
+    # Its members, what the log adds of a signed event, and two of each lot.
+    most = (entry.MAX_COMMITMENTS - len(bare) - 4) // 2
+    bench.capture(shipping(1, quantityList=lots[:most]))
+    monkeypatch.setattr(bench.custody._sequencer, "_commit", lambda _: pytest.fail("it had its turn"))
+    for count in (most + 1, len(lots)):
+        with pytest.raises(InvariantError, match=r"event urn:uuid:.*needs 20\d\d commitments, .*; split the event"):
+            bench.capture(shipping(2, quantityList=lots[:count]))
 
 
 def test_one_that_the_store_refuses_harms_nobody_who_came_with_it() -> None:

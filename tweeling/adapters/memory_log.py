@@ -26,7 +26,8 @@ class MemoryLogStore:
 
     def size(self) -> int:
         """How many entries are sequenced."""
-        return len(self._entries)
+        with self._lock:
+            return len(self._entries)
 
     def append(
         self, entries: Sequence[NewEntry], *, expected_size: int, nodes: Mapping[tuple[int, int], bytes]
@@ -47,13 +48,16 @@ class MemoryLogStore:
     def nodes(self, keys: Sequence[tuple[int, int]]) -> Sequence[bytes]:
         """Hashes of complete subtrees by (level, index), in the order asked."""
         try:
-            return self._nodes.read(keys)
+            with self._lock:
+                return self._nodes.read(keys)
         except KeyError as exc:
             raise VerificationError(f"the log has lost tree node {exc.args[0]}", field="node") from exc
 
     def entries(self, start: int, stop: int) -> Sequence[Sequenced]:
         """Entries [start, stop)."""
-        return [_sequenced(index, new) for index, new in enumerate(self._entries[start:stop], start)]
+        with self._lock:
+            found = self._entries[start:stop]
+        return [_sequenced(index, new) for index, new in enumerate(found, start)]
 
     def newest(self, limit: int) -> Sequence[Kept]:
         """The latest entries with their events, newest first."""
@@ -65,23 +69,27 @@ class MemoryLogStore:
 
     def find(self, event_id: str) -> int | None:
         """The index of the newest entry of an event, by its eventID or by the hex of its JCS hash."""
-        if event_id in self._ids:
-            return self._ids[event_id]
-        return next((index for jcs, index in list(self._jcs.items()) if jcs.hex() == event_id), None)
+        with self._lock:
+            if event_id in self._ids:
+                return self._ids[event_id]
+            return next((index for jcs, index in self._jcs.items() if jcs.hex() == event_id), None)
 
     def event(self, index: int) -> tuple[bytes, tuple[Disclosure, ...]]:
         """The canonical bytes and disclosures behind an entry."""
-        if not 0 <= index < len(self._entries):
-            raise InvariantError(f"nothing is kept behind entry {index}", field="index")
-        return self._entries[index].event, self._entries[index].disclosures
+        with self._lock:
+            if not 0 <= index < len(self._entries):
+                raise InvariantError(f"nothing is kept behind entry {index}", field="index")
+            return self._entries[index].event, self._entries[index].disclosures
 
     def known(self, jcs: Sequence[bytes]) -> Mapping[bytes, int]:
         """The indices of the entries with exactly these events, for those that there are."""
-        return {item: self._jcs[item] for item in jcs if item in self._jcs}
+        with self._lock:
+            return {item: self._jcs[item] for item in jcs if item in self._jcs}
 
     def lots(self, lots: Sequence[str]) -> Mapping[str, LotLink]:
         """The newest link of each lot that has one."""
-        return {lot: self._lots[lot] for lot in lots if lot in self._lots}
+        with self._lock:
+            return {lot: self._lots[lot] for lot in lots if lot in self._lots}
 
     def save_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint; RejectedError for another root at a size already signed."""

@@ -57,9 +57,9 @@ class Guard:
     def _admit(self, connection: HTTPConnection) -> Principal | None:
         # (1) the name we are called by is ours: a foreign name that resolves to us is DNS rebinding
         _check_host(connection, self._hosts)
-        # (2) a machine shows its token, where tokens count
+        # (2) a machine shows its token, where tokens count; who reads the log may show whatever its program sends along
         authorization = connection.headers.get("authorization")
-        if authorization is not None:
+        if authorization is not None and not _reads_log(connection.scope):
             return self._bearer(authorization, connection.scope)
         # (3) what changes something, or holds a channel open, comes from a page of ours
         if connection.scope["type"] == "websocket" or connection.scope["method"] not in _SAFE:
@@ -155,8 +155,12 @@ class Headers:
 
 def _is_open(scope: Scope) -> bool:
     path: str = scope["path"]
-    reads = scope["type"] == "http" and scope["method"] in {"GET", "HEAD"}
-    return path in OPEN or path.startswith(OPEN_FILES) or (reads and path.startswith(OPEN_LOG))
+    return path in OPEN or path.startswith(OPEN_FILES) or _reads_log(scope)
+
+
+def _reads_log(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return scope["type"] == "http" and scope["method"] in {"GET", "HEAD"} and path.startswith(OPEN_LOG)
 
 
 def _check_host(connection: HTTPConnection, hosts: Collection[str]) -> None:

@@ -55,10 +55,19 @@ def run_restore(file: Path, folder: Path, *, force: bool, new_log: str | None, a
     ledger = config.load(Installation(folder).config).ledger
     for line in (_GONE, _COMPARED if ledger.contract else _ALONE):
         told.print(f"  {line}", markup=False)
+    if done.manifest.log_size is not None and new_log is None:
+        told.print(f"  {_later(done.manifest.log_size)}", markup=False)
     if done.manifest.schemas.journal < bootstrap.known().journal:
         told.print("  its schema is an older one: run `tweeling migrate`, then `tweeling fsck`", markup=False)
         return 0
     return run_fsck(folder, as_json=as_json, out=out)
+
+
+def _later(size: int) -> str:
+    return (
+        f"a checkpoint later than size {size:,} may have been public, and not anchored yet: neither backup nor ledger "
+        "knows it, and this log would sign another in its place. If there can have been one, restore with --new-log"
+    )
 
 
 def run_migrate(folder: Path, *, backup: Path | None, no_backup: bool, dry_run: bool, out: Console) -> None:

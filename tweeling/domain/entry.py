@@ -69,14 +69,20 @@ def link(key: bytes, previous: bytes | None) -> bytes:
     return hmac.digest(key, previous or b"", "sha256")
 
 
+def padded(count: int) -> int:
+    """How many commitments an entry of so many has with its decoys; InvariantError where none can hold them."""
+    whole = count + -count % PADDING
+    if whole > MAX_COMMITMENTS:
+        raise InvariantError(f"needs {whole} commitments, an entry holds {MAX_COMMITMENTS}; split the event")
+    return whole
+
+
 def seal(kind: str, commitments: Iterable[bytes], random: RandomBytes) -> bytes:
     """Encode an entry, padded with decoys."""
     hashes = list(commitments)
-    missing = -len(hashes) % PADDING
+    missing = padded(len(hashes)) - len(hashes)
     noise = random(_HASH * missing)
     hashes += [hashlib.sha256(noise[at : at + _HASH]).digest() for at in range(0, len(noise), _HASH)]
-    if len(hashes) > MAX_COMMITMENTS:
-        raise InvariantError(f"needs {len(hashes)} commitments, an entry holds {MAX_COMMITMENTS}; split the event")
     return cbor({1: VERSION, 2: kind, 3: b"".join(sorted(hashes))})
 
 

@@ -27,6 +27,7 @@ MAX_QUANTITY = 1e12
 MAX_MASS_G = 10**15  # a thousand million tonnes; every sum of such stays an integer that stores and screens can hold
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\x00-\x1f\x7f]+")  # no NUL, which PostgreSQL could not hold
+_URI_BYTES = 2048  # in UTF-8; an index of PostgreSQL holds no more than 2704 of a row
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-](?:0\d|1[0-4]):[0-5]\d)", re.ASCII)
 _TIMES_MS = range(7_258_118_400_000)  # 1970 to 2199, what any clock, store and screen can say
 _GRAMS = {"KGM": 1000, "GRM": 1, "TNE": 1_000_000}  # UN/ECE Recommendation 20
@@ -166,6 +167,8 @@ def _check_time(text: str) -> str:
 def _check_uri(text: str) -> str:
     if not _URI.fullmatch(text):
         raise ValueError("not a URI")
+    if len(text.encode()) > _URI_BYTES:
+        raise ValueError(f"more than {_URI_BYTES} bytes")
     return text
 
 
@@ -180,7 +183,7 @@ def _word(words: frozenset[str]) -> AfterValidator:
 
 _Time = Annotated[str, AfterValidator(_check_time)]
 _Offset = Annotated[str, Field(pattern=r"^[+-](?:(?:0\d|1[0-3]):[0-5]\d|14:00)$")]
-_Uri = Annotated[str, Field(max_length=2048), AfterValidator(_check_uri)]
+_Uri = Annotated[str, AfterValidator(_check_uri)]
 _Uris = Annotated[list[_Uri], Field(max_length=100_000)]
 
 

@@ -36,8 +36,11 @@ class _Parcel:
     """What one caller brings, and what becomes of it."""
 
     def __init__(self, items: Sequence[Admitted]) -> None:
+        # Here, in the caller's thread, not while others wait.
+        for item in items:
+            _check_fits(item)
         self.items = items
-        self.hashes = [item.event.jcs for item in items]  # here, in the caller's thread, not while others wait
+        self.hashes = [item.event.jcs for item in items]
         self.outcome: list[Captured] | Exception | None = None
 
     def result(self) -> list[Captured]:
@@ -185,6 +188,16 @@ class Sequencer:
             captured_ms=provenance.captured_ms,
             submitter=provenance.by,
         )
+
+
+def _check_fits(item: Admitted) -> None:
+    """Refuse an event that no entry can hold; `seal` would, after all of it was hashed."""
+    event, signed = item.event, item.provenance.signature is not None
+    own = len((disclosure.JCS, disclosure.CAPTURED, disclosure.SUBMITTER)) + signed + (event.context is not None)
+    try:
+        entry.padded(len(event.members) + own + 2 * len(event.lots))  # a lot is a field, and a link
+    except InvariantError as exc:
+        raise InvariantError(str(exc), field=f"event {event.id}") from exc
 
 
 def _refuse_repeats(parcel: _Parcel, known: Mapping[bytes, int]) -> None:

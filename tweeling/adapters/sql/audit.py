@@ -145,16 +145,17 @@ class SqlRecordsAudit:
 
 
 @contextmanager
-def open_records_audit(url: str) -> Iterator[SqlRecordsAudit]:
-    """Look at a record store as it is now, and change nothing; raises ConfigError for one of another schema."""
+def open_records_audit(url: str, *, remedy: str = "Start the hub once with it") -> Iterator[SqlRecordsAudit]:
+    """Look at a record store as it is now, and change nothing; raises ConfigError for one of another schema.
+
+    remedy: what brings it to the schema of this program.
+    """
     engine = _engine(sa.make_url(url))
     try:
         with _translated(), engine.connect() as connection:  # begins with the first query, and is rolled back
             done = connection.execute(sa.text("SELECT max(version) FROM schema_version")).scalar()
             if done != (known := migrations()[-1][0]):
-                raise ConfigError(
-                    f"schema {done}, this program knows {known}", field="records", remedy="Start the hub once with it"
-                )
+                raise ConfigError(f"schema {done}, this program knows {known}", field="records", remedy=remedy)
             yield SqlRecordsAudit(connection)
     finally:
         engine.dispose()

@@ -13,6 +13,7 @@ from tweeling.adapters.sql.tables import METADATA
 from tweeling.errors import ConfigError
 
 _AT_ONCE = 1000
+_MIGRATE = "Take `records` out of the settings, run `tweeling migrate` on the file in its old place, and set it again"
 
 
 def copy(source: Path, target: Records) -> dict[str, int]:
@@ -21,7 +22,7 @@ def copy(source: Path, target: Records) -> dict[str, int]:
     Raises ConfigError where the target holds something, or the file is of another schema; nothing is copied then.
     """
     copied = {}
-    with open_records_audit(f"sqlite:///{source}") as file, target.write() as connection:
+    with open_records_audit(f"sqlite:///{source}", remedy=_MIGRATE) as file, target.write() as connection:
         for table in METADATA.sorted_tables:
             if connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one():
                 raise ConfigError(

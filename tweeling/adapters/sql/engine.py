@@ -194,6 +194,6 @@ def in_our_words(exc: Exception) -> TweelingError:
     code = postgres.code(cause)
     if isinstance(exc, sa_exc.IntegrityError) or code.startswith("23"):
         return RejectedError(said)
-    if code.startswith("22"):  # a value that this database cannot hold
+    if code.startswith(("22", "54")):  # a value that this database cannot hold, or not in an index
         return InvariantError(said)
     return UnavailableError(said)

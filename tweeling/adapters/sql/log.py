@@ -65,7 +65,7 @@ class SqlLogStore:
             sa.select(*_SEQUENCED, EVENT.c.body.label("event"), EVENT.c.submitter)
             .join(EVENT, EVENT.c.idx == ENTRY.c.idx)
             .where(EVENT.c.body.is_not(None))
-            .order_by(EVENT.c.idx.desc())  # of the entries' order SQLite would look at every one whose event is erased
+            .order_by(EVENT.c.idx.desc())  # the key's order; events that are erased are passed over one by one
             .limit(limit)
         )
         with self._records.read() as connection:

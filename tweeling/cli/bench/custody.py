@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.sql.engine import open_records
 from tweeling.adapters.sql.log import SqlLogStore
-from tweeling.cli.bench import anchors, limits
+from tweeling.cli.bench import anchors, limits, rates
 from tweeling.cli.bench.events import event
 from tweeling.cli.bench.pace import paced, quantiles
 from tweeling.cli.bench.report import Report, Row, at_least, at_most
@@ -137,26 +138,29 @@ def _captured(folder: Path, options: Options) -> Iterator[Row]:
     with _log(folder, options.records) as (log, store):
         for body in log.fresh(_WARM):
             log.capture(body)
-        yield from _soon(folder, log, options)
         plain = _bulk_rate(log, options.events, signed=False)
         with_signatures = _bulk_rate(log, options.events, signed=True)
+        limit = bytes_each = None
+        if options.records is None:
+            bytes_each = (folder / "records.db").stat().st_size // store.size()
+            limit = limits.rows_a_second(folder / "rows.db", bytes_each, options.events, at_once=_BATCH)
+            yield at_most("bytes_an_event", bytes_each, "bytes", None, bench="custody")
+        yield from _soon(folder, log, options, bytes_each)
         kept = store.size()
-    limit = None
-    if options.records is None:
-        bytes_each = (folder / "records.db").stat().st_size // kept
-        limit = limits.rows_a_second(folder / "rows.db", bytes_each, options.events, at_once=_BATCH)
-        yield at_most("bytes_an_event", bytes_each, "bytes", None, bench="custody")
     yield _at_least("bulk", plain, _BULK, limit=limit)
     yield _at_least("bulk_signed", with_signatures, None, limit=log.verifications_a_second())
     yield at_most("lost_or_double", abs(kept - log.taken), "events", 0.0, bench="custody")
 
 
-def _soon(folder: Path, log: Log, options: Options) -> Iterator[Row]:
-    """Capture to durable entry at a steady rate; beside it a bare commit, and a bare sync, at the same rate."""
+def _soon(folder: Path, log: Log, options: Options, bytes_each: int | None) -> Iterator[Row]:
+    """Capture to durable entry at a steady rate; beside it a bare commit, and a bare sync, at the same rate.
+
+    bytes_each: what an event takes in the file, and a bare commit with it; None on a database server.
+    """
     count = round(_RATE * options.seconds)
     bare = None
-    if options.records is None:
-        with limits.commits(folder / "bare.db", 4 * len(event(1))) as commit:
+    if bytes_each is not None:
+        with limits.commits(folder / "bare.db", bytes_each) as commit:
             bare = paced(commit, rate=_RATE, count=count, submitters=options.submitters)
     for name, submitters in (("capture", options.submitters), ("capture_by_one_submitter", 1)):
         bodies = log.fresh(count)
@@ -226,14 +230,7 @@ def _bulk_rate(log: Log, count: int, *, signed: bool) -> float:
 
 
 def _rate(work: Callable[[_T], object], values: Sequence[_T]) -> float:
-    """How many a second, at best of three: whatever else ran can only have slowed it."""
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        for value in values:
-            work(value)
-        took.append(time.perf_counter() - began)
-    return len(values) / min(took)
+    return rates.best(len(values), lambda: deque(map(work, values), maxlen=0)).by_clock
 
 
 def _at_least(metric: str, rate: float, goal: float | None, *, limit: float | None) -> Row:

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from tweeling.adapters.sql.engine import open_records
+from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.adapters.sql.subtrees import STEP
 from tweeling.domain import entry, merkle
 from tweeling.domain.canonical import cbor
+from tweeling.domain.log import Checkpoint
 
 COMMITMENTS = 8  # the fewest that an entry has
 ENTRY_BYTES = 32 * COMMITMENTS
@@ -34,8 +36,11 @@ def entries(count: int, *, seed: int = 1) -> Iterator[list[bytes]]:
         yield [head + raw[at : at + ENTRY_BYTES] for at in range(0, some * ENTRY_BYTES, ENTRY_BYTES)]
 
 
-def fill(path: Path, count: int, *, seed: int = 1) -> merkle.Frontier:
-    """Make a record store with so many entries. Nothing is synced until the end: it is thrown away afterwards."""
+def fill(path: Path, count: int, *, seed: int = 1, covered: int = 0) -> merkle.Frontier:
+    """Make a record store with so many entries. Nothing is synced until the end: it is thrown away afterwards.
+
+    covered: so many of them stand under a checkpoint, whose note nobody signed; 0 for none.
+    """
     open_records(f"sqlite:///{path}").close()
     edge = merkle.Frontier()
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
@@ -52,4 +57,8 @@ def fill(path: Path, count: int, *, seed: int = 1) -> merkle.Frontier:
             kept = ((level, index, value) for (level, index), value in nodes.items() if level % STEP == 0)
             db.executemany("INSERT INTO node (level, idx, hash) VALUES (?, ?, ?)", kept)
             db.execute("COMMIT")
+    if covered:
+        with closing(open_records(f"sqlite:///{path}")) as records:
+            store = SqlLogStore(records)
+            store.save_checkpoint(Checkpoint(covered, merkle.root(covered, store.nodes), "", _FIRST_MS))
     return edge

@@ -22,16 +22,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tweeling.adapters.clock import SystemClock
 from tweeling.adapters.sql.engine import open_records
 from tweeling.adapters.sql.log import SqlLogStore
-from tweeling.cli.bench import manyentries
+from tweeling.cli.bench import manyentries, rates
 from tweeling.cli.bench.report import Row, at_least, at_most
 from tweeling.domain import merkle
 from tweeling.domain.note import Signer
+from tweeling.domain.tile import WIDTH, Tile
 from tweeling.services.custody import Custody
+from tweeling.services.publishing import PublishedLog
 
 _APPENDED = 1000  # entries at once
 _ASKED = 20_000
 _COLD = 2000
-_BEST_OF = 3
+_COLD_TILES = 200
 _EVENT = (
     b'{"@context":["https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld"],"type":"ObjectEvent",'
     b'"eventTime":"2026-01-05T10:00:00.000Z","eventTimeZoneOffset":"+01:00","action":"OBSERVE",'
@@ -70,16 +72,32 @@ def _in_memory(leaves: int) -> list[Row]:
         for index, leaf, proof in zip(asked, hashes, proofs, strict=True):
             merkle.verify_inclusion(index=index, size=leaves, leaf=leaf, proof=proof, root=root)
 
-    hashing = _rate(_ASKED * path, lambda: _hash_pairs(_ASKED * path))
-    looking = _rate(_ASKED, lambda: [[known[key] for key in keys] for keys in sibling_keys])
-    appended = _rate(leaves, lambda: _grown(entries))
-    proven = _rate(_ASKED, lambda: [merkle.inclusion_proof(index, leaves, tree.read) for index in asked])
+    def prove(size: int) -> None:
+        for index in asked:
+            merkle.inclusion_proof(index % size, size, tree.read)
+
+    hashing = rates.best(_ASKED * path, lambda: _hash_pairs(_ASKED * path))
+    looking = rates.best(_ASKED, lambda: [[known[key] for key in keys] for keys in sibling_keys])
+    appended = rates.best(leaves, lambda: _grown(entries))
+    proven = rates.best(_ASKED, lambda: prove(leaves))
+    ragged = rates.best(_ASKED, lambda: prove(max(1, leaves * 118_727 >> 17)))  # no subtree at the right edge is whole
+    verified = rates.best(_ASKED, verify)
     return [
-        _at_least("tree.hashes_of_65_bytes", hashing, "1/s", None),
-        _at_least("tree.append", appended, "leaves/s", 300_000.0, limit=hashing / 2),  # a leaf's, and a node's
-        _at_least("tree.inclusion_proofs", proven, "1/s", 100_000.0, limit=looking),
-        _at_least("tree.verifications", _rate(_ASKED, verify), "1/s", 50_000.0, limit=hashing / path),
+        _at_least("tree.hashes_of_65_bytes", hashing.by_clock, "1/s", None),
+        _by_cpu("tree.hashes_of_65_bytes", hashing),
+        _at_least("tree.append", appended.by_clock, "leaves/s", 300_000.0, limit=hashing.by_clock / 2),  # leaf and node
+        _by_cpu("tree.append", appended, "leaves/s"),
+        _at_least("tree.inclusion_proofs", proven.by_clock, "1/s", 100_000.0, limit=looking.by_clock),
+        _by_cpu("tree.inclusion_proofs", proven),
+        _by_cpu("tree.inclusion_proofs_of_a_ragged_tree", ragged),
+        _at_least("tree.verifications", verified.by_clock, "1/s", 50_000.0, limit=hashing.by_clock / path),
+        _by_cpu("tree.verifications", verified),
     ]
+
+
+def _by_cpu(metric: str, rate: rates.Rate, unit: str = "1/s") -> Row:
+    """The same a second of CPU: no promise, for a goal is what a user waits for."""
+    return _at_least(f"{metric}_by_cpu", rate.by_cpu, unit, None)
 
 
 def _grown(entries: Sequence[bytes]) -> tuple[merkle.Levels, merkle.Frontier]:
@@ -101,11 +119,6 @@ def _some(count: int, below: int) -> list[int]:
     return found
 
 
-def _rate(count: int, work: Callable[[], object]) -> float:
-    """How many a second, at best of three: whatever else ran can only have slowed it."""
-    return count / min(_timed(work) for _ in range(_BEST_OF))
-
-
 def _timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
@@ -124,11 +137,13 @@ class _Restart(NamedTuple):
 
 
 def _durable(path: Path, entries: int) -> list[Row]:
-    made = _timed(lambda: manyentries.fill(path, entries))
+    covered = entries - entries // 10  # a restart proves that it extends what was signed
+    made = _timed(lambda: manyentries.fill(path, entries, covered=covered))
     size = path.stat().st_size / entries
     restart = _alone(_restart, path)
     lookups = _alone(_cold_lookups, path, entries)
     proofs = _alone(_cold_proofs, path, entries)
+    tiles, bundles = (_alone(_cold_tiles, path, entries, *level) for level in ((0,), ()))
     return [
         _at_least("tree.log.entries", entries, "entries", None),
         _at_most("tree.log.made", made, "s", None),
@@ -136,7 +151,10 @@ def _durable(path: Path, entries: int) -> list[Row]:
         _at_most("tree.log.restart", restart.proof, "s", 2.0),
         _at_most("tree.log.restart_to_checkpoint", restart.checkpoint, "s", None),
         _at_most("tree.log.first_event", restart.event - restart.checkpoint, "s", None),
-        _at_least("tree.log.inclusion_proofs_cold", proofs, "1/s", 2000.0, limit=lookups),
+        _at_least("tree.log.inclusion_proofs_cold", proofs.by_clock, "1/s", 2000.0, limit=lookups.by_clock),
+        _by_cpu("tree.log.inclusion_proofs_cold", proofs),
+        _by_cpu("tree.log.tiles_cold", tiles),
+        _by_cpu("tree.log.bundles_cold", bundles),
     ]
 
 
@@ -173,16 +191,24 @@ def _restart(path: Path) -> _Restart:
         return _Restart(signed - began, sequenced - began, time.perf_counter() - began)
 
 
-def _cold_proofs(path: Path, entries: int) -> float:
+def _cold_proofs(path: Path, entries: int) -> rates.Rate:
     with closing(open_records(f"sqlite:///{path}")) as records:
         store = SqlLogStore(records)
         asked = _some(_COLD, entries)
-        return _COLD / _timed(lambda: [merkle.inclusion_proof(index, entries, store.nodes) for index in asked])
+        return rates.once(_COLD, lambda: [merkle.inclusion_proof(index, entries, store.nodes) for index in asked])
 
 
-def _cold_lookups(path: Path, entries: int) -> float:
+def _cold_tiles(path: Path, entries: int, level: int | None = None) -> rates.Rate:
+    """Whole tiles of a level, or bundles of entries, as anyone may read them."""
+    with closing(open_records(f"sqlite:///{path}")) as records:
+        published = PublishedLog(SqlLogStore(records))
+        asked = [Tile(level, number) for number in _some(_COLD_TILES, entries // WIDTH)]
+        return rates.once(_COLD_TILES, lambda: [published.read(tile) for tile in asked])
+
+
+def _cold_lookups(path: Path, entries: int) -> rates.Rate:
     """What SQLite by itself gives: one hash for each question."""
     query = "SELECT hash FROM node WHERE level = 0 AND idx = ?"
     with closing(sqlite3.connect(path)) as db:
         asked = _some(_COLD, entries)
-        return _COLD / _timed(lambda: [db.execute(query, (index,)).fetchone() for index in asked])
+        return rates.once(_COLD, lambda: [db.execute(query, (index,)).fetchone() for index in asked])
