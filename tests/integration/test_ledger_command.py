@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import pytest
 from eth_account import Account
 from support_broker import until
 from support_chain import DevChain, running_anvil
+from support_contracts import deploy_first_version
 from support_custody import shipping
 from support_installation import Made, copied, init, tweeling
 
 from tweeling import config
-from tweeling.adapters.evm import deploy, devchain
-from tweeling.adapters.evm.keyfile import address_of
+from tweeling.adapters.evm import EvmLedger, deploy, devchain
+from tweeling.adapters.evm.keyfile import address_of, load_key
 from tweeling.cli import main
 
 Run = Callable[..., str]
@@ -130,6 +132,7 @@ def test_a_contract_is_deployed_named_in_the_settings_and_told_of(made: Made, ru
     told = _status(run)
     assert (told["ok"], told["head_size"], told["contract"]) == (True, None, ledger.contract)
     assert told["contract_is_ours"]
+    assert told["contract_version"] == 2
     assert told["anchors_left"] > 1000
     again = run("deploy", "--yes", "--again")
     assert config.load(made.installation.config).ledger.contract in again
@@ -229,6 +232,28 @@ def test_a_node_that_is_down_and_code_that_is_not_ours_are_told_apart(made: Made
     told = _status(run, code=1)
     assert (told["contract_is_ours"], told["height"]) == (None, None)
     assert "chain 31337 at 127.0.0.1:9 gave no answer" in told["problems"][0]
+
+
+def test_a_log_in_a_contract_of_the_first_version_stays_there(made: Made, run: Run, chain: DevChain) -> None:
+    contract = deploy_first_version(chain, chain.funded())
+    made.configure('#contract = "', f'contract = "{contract}" #')
+    account = load_key(_key(made), made.installation.secrets / "ledger-passphrase")
+    with closing(
+        EvmLedger(rpc=chain.rpc, chain_id=31337, contract=contract, account=account, origin="hub.example/log")
+    ) as ledger:
+        ledger.anchor(1, bytes(32), [])
+    told = _status(run, code=3)  # of another history, as this log has no entry
+    assert (told["contract_version"], told["head_size"], told["operator"]) == (1, 1, account.address)
+    assert "our code (version 1)" in run("status", code=3)
+    new = deploy(chain.rpc, chain.funded(), chain_id=chain.chain_id)
+    for words in (
+        ["deploy", "--again", "--yes"],
+        ["retire", "--successor-contract", new, "--yes"],
+        ["rotate-operator", "--to", new],
+        ["rotate-operator", "--accept"],
+    ):
+        assert "is of version 1, which can neither hand over nor retire a log" in run(*words, code=2)
+    assert config.load(made.installation.config).ledger.contract == contract
 
 
 def test_options_that_do_not_fit_are_named(run: Run) -> None:

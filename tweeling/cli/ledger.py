@@ -19,7 +19,7 @@ from tweeling.adapters.evm.chain import Chain
 from tweeling.adapters.evm.deploying import Cost, Deployment
 from tweeling.adapters.evm.keyfile import address_of, create_key, load_key
 from tweeling.adapters.evm.ledger import log_id
-from tweeling.adapters.evm.operating import Contract, Keeper, Successor
+from tweeling.adapters.evm.operating import Contract, Keeper, Successor, check_moves
 from tweeling.adapters.evm.wallet import coins
 from tweeling.bootstrap.ledger import account_of, most_wei, pinned_log, rpc_of
 from tweeling.cli.installation import Installation
@@ -133,6 +133,7 @@ def retire(data: Path, contract: str, chain_id: int | None, rpc: str | None, *, 
     successor = Successor(new_chain, new.address, new_log)
     with keeper_of(settings, account) as (keeper, _):
         state = keeper.state()
+        check_moves(state)
         if state.head.size == 0:
             raise ConfigError(
                 "nothing is anchored there yet, so there is nothing to continue",
@@ -220,7 +221,10 @@ def _lives(settings: Settings) -> bool:
             state = Contract(chain, ledger.contract).state(log_of(settings))
     except ConfigError:  # there is no such contract
         return False
-    return state is not None and state.head.size > 0 and state.successor is None
+    if state is None or state.head.size == 0 or state.successor is not None:
+        return False
+    check_moves(state)  # else a contract would be paid for, in which the log can never go on
+    return True
 
 
 def _tell_cost(cost: Cost, account: LocalAccount, chain: Chain, out: Console) -> None:

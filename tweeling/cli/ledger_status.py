@@ -46,6 +46,7 @@ class _Told:
     chain_id: int
     contract: str | None
     contract_is_ours: bool | None = None
+    contract_version: int | None = None
     size: int = 0
     anchored_size: int = 0
     pending: int = 0
@@ -119,6 +120,8 @@ def _ask(settings: Settings, told: _Told, store: LogStore | None) -> None:
                 if anchor is not None:
                     _depth(told, chain, anchor)
             contract = Contract(chain, contract_of(settings.ledger))
+            with chain.answers():
+                told.contract_version = contract.check()
             state = contract.state(bytes.fromhex(told.log_id[2:]))
             told.contract_is_ours = True
         _compare(told, state, store)
@@ -198,7 +201,9 @@ def _agrees(head: Head, store: LogStore | None) -> bool:
 def _lines(told: _Told) -> Iterator[tuple[str, str]]:
     yield "log", f"{told.origin}, {told.log_id}"
     yield "node", f"{told.node}{'' if told.height is None else f', block {told.height:,}'}"
-    ours = {True: ", our code", False: ", NOT our code", None: ""}[told.contract_is_ours]
+    ours = {True: f", our code (version {told.contract_version})", False: ", NOT our code", None: ""}[
+        told.contract_is_ours
+    ]
     yield "contract", f"{told.contract or 'none'}{ours}"
     if told.operator is not None:
         offered = f", offered to {told.proposed_operator}" if told.proposed_operator else ""

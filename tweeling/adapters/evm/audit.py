@@ -13,7 +13,7 @@ from hexbytes import HexBytes
 from web3 import Web3
 from web3.exceptions import Web3RPCError
 
-from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
+from tweeling.adapters.evm.artifact import ContractRefusedError, version
 from tweeling.adapters.evm.chain import Chain
 from tweeling.errors import VerificationError
 from tweeling.ports.audit import AnchorRow, Look
@@ -49,7 +49,7 @@ class EvmChainAudit:
             self._chain.check()
             block = int(eth.block_number)
             code = bytes(eth.get_code(self._address, block))
-        if code != artifact().runtime:
+        if version(code) is None:
             found = "other code than that of CustodyLedger" if code else "no contract"
             raise VerificationError(f"{found} at {self._address} on chain {self._chain.id}", field="contract")
         try:

@@ -17,6 +17,7 @@ from tweeling.domain.log import Head
 from tweeling.errors import ConfigError, UnavailableError
 
 _NOBODY: Final = "0x" + "00" * 20
+_MOVES_SINCE: Final = 2  # the version from which on a contract can hand over and retire a log
 
 
 class Successor(NamedTuple):
@@ -28,12 +29,21 @@ class Successor(NamedTuple):
 
 
 class LogState(NamedTuple):
-    """A log as its contract holds it. proposed: who may take it over, None where nobody was proposed."""
+    """A log as its contract holds it. proposed: who may take it over, None where nobody was proposed.
+
+    version: of the contract; moves: whether it can hand over and retire a log.
+    """
 
     head: Head
     operator: str
     proposed: str | None
     successor: Successor | None
+    version: int
+
+    @property
+    def moves(self) -> bool:
+        """See above."""
+        return self.version >= _MOVES_SINCE
 
 
 class Contract:
@@ -44,15 +54,15 @@ class Contract:
         self.address: ChecksumAddress = Web3.to_checksum_address(address)
         self.functions: Any = chain.web3.eth.contract(address=self.address, abi=artifact().abi).functions
 
-    def check(self) -> None:
-        """Make sure of chain and code."""
+    def check(self) -> int:
+        """Make sure of chain and code; give the code's version."""
         self.chain.check()
-        check_code(self.chain, self.address)
+        return check_code(self.chain, self.address)
 
     def state(self, log_id: bytes) -> LogState | None:
         """How a log stands, None where nobody has begun it."""
         with self.chain.answers():
-            self.check()
+            version = self.check()
             try:
                 with self.chain.answers():
                     size, root, operator = self.functions.head(log_id).call()
@@ -60,12 +70,13 @@ class Contract:
                 if exc.name != "CustodyLedgerUnknownLog":
                     raise
                 return None
+            held = Head(int(size), bytes(root))
+            if version < _MOVES_SINCE:
+                return LogState(held, str(operator), None, None, version)
             proposed = self.functions.proposedOperator(log_id).call()
             chain_id, ledger, log = self.functions.successorOf(log_id).call()
         successor = None if ledger == _NOBODY else Successor(int(chain_id), str(ledger), bytes(log))
-        return LogState(
-            Head(int(size), bytes(root)), str(operator), None if proposed == _NOBODY else str(proposed), successor
-        )
+        return LogState(held, str(operator), None if proposed == _NOBODY else str(proposed), successor, version)
 
 
 class Keeper:
@@ -98,19 +109,25 @@ class Keeper:
     def propose(self, address: str | None) -> None:
         """Offer the log to another account; None withdraws the offer. Only its operator may."""
         proposed = None if address is None else Web3.to_checksum_address(address)
-        if self.state().proposed != proposed:
+        if self._movable().proposed != proposed:
             self._send(self._contract.functions.proposeOperator(self._log_id, proposed or _NOBODY))
 
     def accept(self) -> None:
         """Take the log over. Only who was proposed may."""
-        if self.state().operator != self._wallet.address:
+        if self._movable().operator != self._wallet.address:
             self._send(self._contract.functions.acceptOperator(self._log_id))
 
     def retire(self, successor: Successor) -> Head:
         """End the log here for ever, and give the head from which its successor goes on. Only its operator may."""
-        if self.state().successor != successor:
+        if self._movable().successor != successor:
             self._send(self._contract.functions.retire(self._log_id, successor))
         return self.state().head
+
+    def _movable(self) -> LogState:
+        """How the log stands, where its contract can hand it over and retire it."""
+        state = self.state()
+        check_moves(state)
+        return state
 
     def _send(self, call: Any) -> TxReceipt:
         with self._contract.chain.answers():
@@ -118,3 +135,13 @@ class Keeper:
             if receipt["status"] != 1:
                 raise UnavailableError(f"transaction {receipt['transactionHash'].to_0x_hex()} reverted")
             return receipt
+
+
+def check_moves(state: LogState) -> None:
+    """Raise ConfigError where the contract was made before logs could be handed over and retired."""
+    if not state.moves:
+        raise ConfigError(
+            f"the contract is of version {state.version}, which can neither hand over nor retire a log",
+            field="ledger.contract",
+            remedy="The log goes on in it, with the key that began it; nothing has to be done",
+        )
