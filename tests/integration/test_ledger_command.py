@@ -139,6 +139,19 @@ def test_a_contract_is_deployed_named_in_the_settings_and_told_of(made: Made, ru
     assert config.load(made.installation.config).ledger.contract != ledger.contract, "nothing lived in the first"
 
 
+def test_no_log_is_cut_off_from_a_contract_whose_code_is_not_known(made: Made, run: Run, chain: DevChain) -> None:
+    later = chain.funded().address
+    made.configure('#contract = "', f'contract = "{later}" #')
+    chain.ask("anvil_setCode", later, "0x5f5ffd")
+    said = run("deploy", "--yes", "--again", code=2)
+    assert "is none of ours, so nobody can tell whether the log lives there" in said
+    assert "if no log of ours lives there, take it out" in said
+    assert config.load(made.installation.config).ledger.contract == later
+    chain.ask("anvil_setCode", later, "0x")
+    run("deploy", "--yes", "--again")
+    assert config.load(made.installation.config).ledger.contract != later, "where there is no contract there is no log"
+
+
 def test_an_account_without_money_is_named_with_what_it_takes(made: Made, run: Run, chain: DevChain) -> None:
     chain.ask("anvil_setBalance", address_of(_key(made)), "0x0")
     said = run("deploy", "--yes", code=1)

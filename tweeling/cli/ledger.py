@@ -15,6 +15,7 @@ from web3 import Web3
 
 from tweeling import config
 from tweeling.adapters import secretfile
+from tweeling.adapters.evm.artifact import version
 from tweeling.adapters.evm.chain import Chain
 from tweeling.adapters.evm.deploying import Cost, Deployment
 from tweeling.adapters.evm.keyfile import address_of, create_key, load_key
@@ -212,15 +213,26 @@ def _opened(data: Path, *written: str) -> tuple[Installation, Settings]:
 
 
 def _lives(settings: Settings) -> bool:
-    """Whether the configured contract, if any, holds the log and goes on with it."""
+    """Whether the configured contract, if any, holds the log and goes on with it; ConfigError where nobody can tell."""
     ledger = settings.ledger
     if ledger.contract is None:
         return False
-    try:
-        with chain_of(ledger) as chain:
-            state = Contract(chain, ledger.contract).state(log_of(settings))
-    except ConfigError:  # there is no such contract
-        return False
+    with chain_of(ledger) as chain:
+        contract = Contract(chain, ledger.contract)
+        with chain.answers():
+            chain.check()
+            code = chain.code(contract.address)
+        if not code:
+            return False
+        if version(code) is None:
+            raise ConfigError(
+                f"the code at {contract.address} on chain {chain.id} is none of ours, so nobody can tell whether the "
+                "log lives there",
+                field="ledger.contract",
+                remedy="A later version of Tweeling may know it; if no log of ours lives there, take it out of the "
+                "settings",
+            )
+        state = contract.state(log_of(settings))
     if state is None or state.head.size == 0 or state.successor is not None:
         return False
     check_moves(state)  # else a contract would be paid for, in which the log can never go on
