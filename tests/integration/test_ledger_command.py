@@ -315,5 +315,13 @@ def test_a_log_is_retired_and_goes_on_elsewhere_and_verifiers_follow(
     told = tweeling("verify", old, young, "--trust-store", store, "--rpc", chain.rpc)
     assert told.count("anchored in block") == 2
     assert successor[1].lower() in told
-    assert "--rpc follows it" in tweeling("verify", young, "--trust-store", store, code=3)
+    assert "--rpc follows it" in tweeling("verify", young, "--trust-store", store, code=4)
+    new = tmp_path / "new-pinned"
+    tweeling("trust", "add", made.installation.trust, "--trust-store", new)
+    for more in ([], ["--rpc", chain.rpc]):
+        said = tweeling("verify", old, "--trust-store", new, *more, code=4)
+        assert "Add its trust file for that contract" in said
+    tweeling("trust", "add", trust, "--trust-store", new)
+    for more in ([], ["--rpc", chain.rpc]):
+        tweeling("verify", old, young, "--trust-store", new, *more)
     assert _status(run)["ok"]

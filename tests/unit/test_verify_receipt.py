@@ -17,7 +17,7 @@ from tweeling.domain.disclosure import b64, key_hash
 from tweeling.domain.log import Anchor, Disclosure
 from tweeling.errors import UndecidedError, VerificationError
 from tweeling.services.anchoring import Anchoring, Batching
-from tweeling.verify import TrustedLog, check_anchor, verify
+from tweeling.verify import TrustedContract, TrustedLog, check_anchor, verify
 
 EVENT = shipping(3)
 
@@ -189,14 +189,40 @@ def test_each_part_must_be_signed_by_the_trusted_key() -> None:
     assert _refused(_reissued(another_size)) == "cose.size"
 
 
-def test_an_anchor_must_be_where_the_trust_file_says() -> None:
+def test_of_an_anchor_elsewhere_than_pinned_nothing_is_decided() -> None:
     place = receipt.read(_receipt()).anchor
     assert place is not None
-    for change, field in (
-        (place._replace(chain_id=1), "anchor.chain_id"),
-        (place._replace(contract=bytes(20)), "anchor.contract"),
-    ):
-        assert _refused(_reissued(lambda read, to=change: replace(read, anchor=to))) == field  # type: ignore[misc]  # a bound name
+    for change in (place._replace(chain_id=1), place._replace(contract=bytes(20))):
+        told = f"contract 0x{change.contract.hex()} on chain {change.chain_id}; pinned for {ORIGIN} is .* --rpc follows"
+        elsewhere = _reissued(lambda read, to=change: replace(read, anchor=to))  # type: ignore[misc]  # a bound name
+        with pytest.raises(UndecidedError, match=told):
+            verify(elsewhere, [_bench().trust])
+        with pytest.raises(UndecidedError, match=r"by its fingerprint$"):
+            verify(elsewhere, [_bench().trust], lambda _: [])
+
+
+def test_a_log_that_moved_may_be_pinned_once_for_each_of_its_contracts() -> None:
+    old = _bench().trust
+    assert old.anchor is not None
+    new = old.model_copy(update={"anchor": old.anchor.model_copy(update={"chain_id": 5})})
+    bare = old.model_copy(update={"anchor": None})
+    elsewhere = _reissued(lambda read: replace(read, anchor=read.anchor and read.anchor._replace(chain_id=5)))
+    for pinned in ([old, new], [new, bare, old]):
+        assert verify(_receipt(), pinned).log == old
+        assert verify(elsewhere, pinned).log == new
+
+    def after(log: TrustedLog) -> list[TrustedContract]:
+        if log != old:
+            raise UndecidedError("of another chain")
+        assert new.anchor is not None
+        return [new.anchor]
+
+    other = old.model_copy(update={"anchor": old.anchor.model_copy(update={"chain_id": 7})})
+    assert verify(elsewhere, [other, old], after).log == new, "the second leads there"
+    with pytest.raises(UndecidedError, match="of another chain"):
+        verify(elsewhere, [other], after)
+    with pytest.raises(UndecidedError, match="anchored in contract"):
+        verify(elsewhere, [bare, old])
 
 
 def _log_of_one(
