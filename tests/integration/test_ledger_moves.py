@@ -137,6 +137,19 @@ def test_a_retired_log_takes_no_anchor_and_is_followed_through_every_contract_it
     assert log.followed() == log.contracts[1:]
 
 
+def test_the_retired_head_is_what_the_transaction_tells_and_no_later_answer(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = log.ledger()
+    ledger.anchor(5, TREE.root(5), [])
+    with log.keeper() as keeper:
+        old = keeper.state()
+        ledger.anchor(9, TREE.root(9), TREE.consistency(5, 9))
+        monkeypatch.setattr(Contract, "state", lambda _self, _log: old)  # a node that lags
+        head = keeper.retire(Successor(log.chain.chain_id, log.contracts[1], log.id))
+    assert head == (9, TREE.root(9))
+
+
 @pytest.mark.parametrize("size", [4, 9])
 def test_a_successor_that_does_not_begin_with_the_retired_head_is_no_successor(log: Log, size: int) -> None:
     log.ledger().anchor(5, TREE.root(5), [])

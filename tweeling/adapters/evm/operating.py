@@ -52,7 +52,8 @@ class Contract:
     def __init__(self, chain: Chain, address: str) -> None:
         self.chain = chain
         self.address: ChecksumAddress = Web3.to_checksum_address(address)
-        self.functions: Any = chain.web3.eth.contract(address=self.address, abi=artifact().abi).functions
+        contract: Any = chain.web3.eth.contract(address=self.address, abi=artifact().abi)
+        self.functions, self.events = contract.functions, contract.events
 
     def check(self) -> int:
         """Make sure of chain and code; give the code's version."""
@@ -60,12 +61,13 @@ class Contract:
         return check_code(self.chain, self.address)
 
     def state(self, log_id: bytes) -> LogState | None:
-        """How a log stands, None where nobody has begun it."""
+        """How a log stands, all of it in one block; None where nobody has begun it."""
         with self.chain.answers():
             version = self.check()
+            block = self.chain.height()
             try:
                 with self.chain.answers():
-                    size, root, operator = self.functions.head(log_id).call()
+                    size, root, operator = self.functions.head(log_id).call(block_identifier=block)
             except ContractRefusedError as exc:
                 if exc.name != "CustodyLedgerUnknownLog":
                     raise
@@ -73,8 +75,8 @@ class Contract:
             held = Head(int(size), bytes(root))
             if version < _MOVES_SINCE:
                 return LogState(held, str(operator), None, None, version)
-            proposed = self.functions.proposedOperator(log_id).call()
-            chain_id, ledger, log = self.functions.successorOf(log_id).call()
+            proposed = self.functions.proposedOperator(log_id).call(block_identifier=block)
+            chain_id, ledger, log = self.functions.successorOf(log_id).call(block_identifier=block)
         successor = None if ledger == _NOBODY else Successor(int(chain_id), str(ledger), bytes(log))
         return LogState(held, str(operator), None if proposed == _NOBODY else str(proposed), successor, version)
 
@@ -119,9 +121,13 @@ class Keeper:
 
     def retire(self, successor: Successor) -> Head:
         """End the log here for ever, and give the head from which its successor goes on. Only its operator may."""
-        if self._movable().successor != successor:
-            self._send(self._contract.functions.retire(self._log_id, successor))
-        return self.state().head
+        state = self._movable()
+        if state.successor == successor:
+            return state.head
+        receipt = self._send(self._contract.functions.retire(self._log_id, successor))
+        # Not asked for afterwards: another node may answer, which has not seen it yet.
+        told = self._contract.events.LogRetired().process_receipt(receipt)[0]["args"]
+        return Head(int(told["size"]), bytes(told["root"]))
 
     def _movable(self) -> LogState:
         """How the log stands, where its contract can hand it over and retire it."""
