@@ -150,6 +150,31 @@ def test_the_retired_head_is_what_the_transaction_tells_and_no_later_answer(
     assert head == (9, TREE.root(9))
 
 
+def test_a_log_that_was_retired_empty_may_begin_with_anything(log: Log) -> None:
+    log.ledger()._begin()
+    assert log.retire(1).size == 0
+    log.ledger(1).anchor(5, TREE.root(5), [])
+    assert log.followed() == log.contracts[1:2]
+
+
+def test_who_follows_a_circle_stops_at_the_first_log_that_was_met_before(log: Log) -> None:
+    for at in (0, 1):
+        log.ledger(at).anchor(5, TREE.root(5), [])
+    log.retire(1)
+    log.retire(0, at=1)
+    assert log.followed() == log.contracts[1:2]
+
+
+def test_a_node_that_lags_behind_a_receipt_decides_nothing(log: Log, chain: DevChain) -> None:
+    anchor = log.ledger().anchor(5, TREE.root(5), [])
+    read = AnchorReader(chain.rpc)
+    assert read(log.trusted, 5, anchor.block) == anchor
+    assert read(log.trusted, 6, anchor.block) is None
+    for size in (5, 6):
+        with pytest.raises(UndecidedError, match=f"before block {anchor.block + 1}, where the receipt says"):
+            read(log.trusted, size, anchor.block + 1)
+
+
 @pytest.mark.parametrize("size", [4, 9])
 def test_a_successor_that_does_not_begin_with_the_retired_head_is_no_successor(log: Log, size: int) -> None:
     log.ledger().anchor(5, TREE.root(5), [])

@@ -353,7 +353,8 @@ def test_an_anchor_is_checked_on_the_chain_by_whoever_can_read_it() -> None:
     bench = _bench()
     verdict = verify(_receipt(), [bench.trust])
 
-    def read(_: TrustedLog, size: int) -> Anchor | None:
+    def read(_: TrustedLog, size: int, block: int) -> Anchor | None:
+        assert block == 1, "where the receipt says it is"
         return bench.ledger.find(size)
 
     checked = check_anchor(verdict, read)
@@ -369,9 +370,9 @@ def test_an_anchor_is_checked_on_the_chain_by_whoever_can_read_it() -> None:
         (true._replace(log_id=LOG_ID[::-1]), "anchor.log_id"),
     ):
         with pytest.raises(VerificationError) as refused:
-            check_anchor(verdict, lambda _log, _size, found=answer: found)  # type: ignore[misc]  # a bound name
+            check_anchor(verdict, lambda _log, _size, _block, found=answer: found)  # type: ignore[misc]  # a bound name
         assert refused.value.field == field
-    moved = check_anchor(verdict, lambda _log, _size: true._replace(block=9))
+    moved = check_anchor(verdict, lambda _log, _size, _block: true._replace(block=9))
     assert "; anchored in block 9 of" in moved.words
 
 
@@ -381,7 +382,7 @@ def test_where_the_chain_has_nothing_to_say_nothing_is_decided() -> None:
     bench.integrate()
     pending = verify(bench.custody.receipt(shipping()["eventID"]), [bench.trust])
     with pytest.raises(UndecidedError, match="not anchored"):
-        check_anchor(pending, lambda _log, _size: None)
+        check_anchor(pending, lambda _log, _size, _block: None)
     unpinned = verify(_receipt(), [bench.custody.trust_file()])
     with pytest.raises(UndecidedError, match="no contract"):
-        check_anchor(unpinned, lambda _log, _size: None)
+        check_anchor(unpinned, lambda _log, _size, _block: None)

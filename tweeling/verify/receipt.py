@@ -31,8 +31,11 @@ from tweeling.domain.receipt import AnchorPlace
 from tweeling.errors import ConfigError, InvariantError, TweelingError, UndecidedError, VerificationError
 from tweeling.verify.trust import TrustedContract, TrustedLog, find
 
-AnchorReader = Callable[[TrustedLog, int], Anchor | None]
-"""Reads from a chain the anchor of a log at exactly this size."""
+AnchorReader = Callable[[TrustedLog, int, int], Anchor | None]
+"""Reads from a chain the anchor of a log at exactly this size, said to be in this block (0: in any).
+
+Raises UndecidedError where it cannot know yet, for its node has not seen that block.
+"""
 
 Successors = Callable[[TrustedLog], Iterable[TrustedContract]]
 """Reads from a chain in which contracts a log went on after the pinned one, each of which continues the one before."""
@@ -162,7 +165,7 @@ def check_anchor(verdict: Verdict, read: AnchorReader) -> Verdict:
     pinned = verdict.log.anchor
     if pinned is None:
         raise UndecidedError("the trust file names no contract to ask")
-    found = read(verdict.log, verdict.size)
+    found = read(verdict.log, verdict.size, verdict.anchor.block if verdict.anchor else 0)
     if found is None:
         if verdict.anchor is None:
             raise UndecidedError(
