@@ -173,6 +173,17 @@ def test_what_the_environment_says_is_not_written_over_in_silence(
     assert "TWEELING_LEDGER__CONTRACT is set in the environment" in said
 
 
+def test_a_passphrase_that_would_stand_over_the_new_key_s_own_is_refused(
+    made: Made, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = ("--key-file", _key(made), "--passphrase-file", made.installation.secrets / "ledger-passphrase")
+    monkeypatch.setenv("TWEELING_LEDGER__PASSPHRASE", "of another key")
+    said = run("rotate-operator", "--accept", *files, code=2)
+    assert "ledger.passphrase: stands over --passphrase-file" in said
+    assert "of another key" not in said
+    assert f'passphrase_file = "{files[-1]}"' not in made.installation.config.read_text()
+
+
 @pytest.mark.slow
 def test_a_log_is_handed_over_to_another_key_and_loses_no_anchor(
     made: Made, run: Run, chain: DevChain, tmp_path: Path
@@ -196,7 +207,7 @@ def test_a_log_is_handed_over_to_another_key_and_loses_no_anchor(
         run("rotate-operator", "--withdraw")
         assert _status(run)["proposed_operator"] is None
         files = ("--key-file", new_key, "--passphrase-file", new_key.with_suffix(".passphrase"))
-        assert "CustodyLedgerNotProposed" in run("rotate-operator", "--accept", *files, code=1)
+        assert f"rotate-operator --to {address}" in run("rotate-operator", "--accept", *files, code=2)
         run("rotate-operator", "--to", address)
         _anchored(made, 4, 4)  # until it is accepted nothing changes
         run("rotate-operator", "--accept", *files)

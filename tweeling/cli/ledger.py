@@ -93,6 +93,12 @@ def accept(data: Path, key_file: Path | None, passphrase_file: Path | None, out:
     """Take the log over with a key, and let the hub go on with it."""
     installation, settings = _opened(data, "log_id", "key_file", "passphrase_file")
     ledger = settings.ledger
+    if passphrase_file is not None and ledger.passphrase is not None and ledger.passphrase.get_secret_value():
+        raise ConfigError(
+            "stands over --passphrase-file, and would over the setting too",
+            field="ledger.passphrase",
+            remedy="Unset TWEELING_LEDGER__PASSPHRASE, and take it out of the settings, first",
+        )
     account = load_key(
         key_file or ledger.key_file,
         passphrase_file or ledger.passphrase_file,

@@ -115,9 +115,17 @@ class Keeper:
             self._send(self._contract.functions.proposeOperator(self._log_id, proposed or _NOBODY))
 
     def accept(self) -> None:
-        """Take the log over. Only who was proposed may."""
-        if self._movable().operator != self._wallet.address:
-            self._send(self._contract.functions.acceptOperator(self._log_id))
+        """Take the log over; raises ConfigError where it is not offered to this account."""
+        state, mine = self._movable(), self._wallet.address
+        if state.operator == mine:
+            return
+        if state.proposed != mine:
+            raise ConfigError(
+                f"the log is not offered to {mine}",
+                field="ledger.key_file",
+                remedy=f"With its operator's key first: `tweeling ledger rotate-operator --to {mine}`",
+            )
+        self._send(self._contract.functions.acceptOperator(self._log_id))
 
     def retire(self, successor: Successor) -> Head:
         """End the log here for ever, and give the head from which its successor goes on. Only its operator may."""
