@@ -280,6 +280,34 @@ def test_a_log_in_a_contract_of_the_first_version_stays_there(made: Made, run: R
     assert config.load(made.installation.config).ledger.contract == contract
 
 
+def test_settings_follow_when_the_chain_holds_it_as_deep_as_anchors_have_to_be(
+    made: Made, run: Run, chain: DevChain
+) -> None:
+    made.configure("#confirmations = 1", "confirmations = 3")
+    chain.ask("evm_setIntervalMining", 1)
+    try:
+        said = run("deploy", "--yes")
+        ledger = config.load(made.installation.config).ledger
+        assert "when it is 3 blocks deep" in said
+        assert int(chain.ask("eth_blockNumber"), 16) >= ledger.first_block + 2
+        account = load_key(_key(made), made.installation.secrets / "ledger-passphrase")
+        assert ledger.contract is not None
+        with closing(
+            EvmLedger(
+                rpc=chain.rpc, chain_id=31337, contract=ledger.contract, account=account, origin="hub.example/log"
+            )
+        ) as mine:
+            mine.anchor(1, bytes(32), [])
+        new = deploy(chain.rpc, chain.funded(), chain_id=chain.chain_id)
+        before = int(chain.ask("eth_blockNumber"), 16)
+        assert "when it is 3 blocks deep" in run("retire", "--successor-contract", new, "--yes")
+        assert int(chain.ask("eth_blockNumber"), 16) >= before + 3
+        assert config.load(made.installation.config).ledger.contract == new
+    finally:
+        chain.ask("evm_setIntervalMining", 0)
+        chain.ask("evm_setAutomine", True)
+
+
 def test_options_that_do_not_fit_are_named(run: Run) -> None:
     address = "0x" + "ab" * 20
     for words, told in (

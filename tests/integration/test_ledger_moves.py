@@ -15,11 +15,12 @@ from web3 import Web3
 from tweeling.adapters.evm import EvmLedger, deploy
 from tweeling.adapters.evm.artifact import ContractRefusedError
 from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.depth import await_depth
 from tweeling.adapters.evm.ledger import log_id
 from tweeling.adapters.evm.operating import Contract, Keeper, Successor
 from tweeling.adapters.evm.reader import AnchorReader
 from tweeling.domain.log import Head
-from tweeling.errors import ConfigError, Trouble, UndecidedError, VerificationError
+from tweeling.errors import ConfigError, LedgerError, Trouble, UndecidedError, VerificationError
 from tweeling.verify import TrustedContract, TrustedLog
 
 ORIGIN = "tweeling.test/log"
@@ -108,6 +109,15 @@ def test_a_log_changes_hands_in_two_steps_and_keeps_its_id(log: Log, chain: DevC
     assert anchor.log_id == old.log_id
     assert [each.size for each in new.since(None)] == [5, 7, 9]
     assert AnchorReader(chain.rpc)(log.trusted, 9) == anchor
+
+
+def test_what_the_chain_has_taken_back_is_not_waited_for(log: Log, chain: DevChain) -> None:
+    block = log.ledger().anchor(5, TREE.root(5), []).block
+    with (
+        Chain(chain.rpc, chain_id=chain.chain_id, timeout_s=10) as opened,
+        pytest.raises(LedgerError, match=f"has taken block {block} back"),
+    ):
+        await_depth(opened, block, bytes(32), 3)
 
 
 def test_a_log_that_nobody_began_is_not_begun_by_another_key_under_its_id(log: Log, chain: DevChain) -> None:

@@ -18,6 +18,7 @@ from tweeling.adapters import secretfile
 from tweeling.adapters.evm.artifact import version
 from tweeling.adapters.evm.chain import Chain
 from tweeling.adapters.evm.deploying import Cost, Deployment
+from tweeling.adapters.evm.depth import await_depth
 from tweeling.adapters.evm.keyfile import address_of, create_key, load_key
 from tweeling.adapters.evm.ledger import log_id
 from tweeling.adapters.evm.operating import Contract, Keeper, Successor, check_moves
@@ -51,8 +52,10 @@ def deploy(data: Path, *, again: bool, yes: bool, out: Console) -> None:
         _tell_cost(cost, account, chain, out)
         _agree("Create the contract?", yes=yes)
         made = deployment.deploy()
-    price = f"{made.gas:,} gas, {coins(made.cost)}"
-    out.print(f"{made.address}: created in block {made.block} of chain {ledger.chain_id}, for {price}", markup=False)
+        price = f"{made.gas:,} gas, {coins(made.cost)}"
+        out.print(f"{made.address}: created in block {made.block} of chain {chain.id}, for {price}", markup=False)
+        _tell_wait(ledger, out, interrupted="name it in the settings")
+        await_depth(chain, made.block, made.block_hash, ledger.confirmations)
     if lives:
         out.print(
             f"The log stays in {ledger.contract}. To let it go on in the new one:\n"
@@ -106,6 +109,8 @@ def accept(data: Path, key_file: Path | None, passphrase_file: Path | None, out:
     )
     with keeper_of(settings, account) as (keeper, log):
         keeper.accept()
+        _tell_wait(ledger, out)
+        keeper.await_depth(ledger.confirmations)
     values: dict[str, Value | None] = {"log_id": f"0x{log.hex()}"}
     for name, path in (("key_file", key_file), ("passphrase_file", passphrase_file)):
         if path is not None:
@@ -155,6 +160,8 @@ def retire(data: Path, contract: str, chain_id: int | None, rpc: str | None, *, 
         if not yes and typer.prompt("Type the name of the log to go on") != origin:
             raise ConfigError("is not the name of the log", field="answer", remedy="Nothing is changed")
         head = keeper.retire(successor)
+        _tell_wait(ledger, out)
+        keeper.await_depth(ledger.confirmations)
     values: dict[str, Value | None] = {
         "contract": new.address,
         "chain_id": new_chain,
@@ -257,6 +264,15 @@ def _tell_cost(cost: Cost, account: LocalAccount, chain: Chain, out: Console) ->
             f"account {account.address} holds {coins(cost.balance)}",
             trouble=Trouble.FUNDS,
             remedy=f"Send it at least {coins(needed - cost.balance)} on chain {chain.id}, and more for anchors to come",
+        )
+
+
+def _tell_wait(ledger: LedgerSettings, out: Console, *, interrupted: str = "run it again") -> None:
+    if ledger.confirmations > 1:
+        out.print(
+            f"It is done. The settings follow when it is {ledger.confirmations} blocks deep (ledger.confirmations); if "
+            f"this is interrupted, {interrupted}.",
+            markup=False,
         )
 
 

@@ -21,6 +21,7 @@ class Deployed(NamedTuple):
 
     address: str
     block: int
+    block_hash: bytes
     gas: int
     cost: int
 
@@ -67,7 +68,8 @@ class Deployment:
             check_code(self._chain, address)
         log.info("ledger.deployed", extra={"chain": self._chain.id, "contract": address})
         price = receipt.get("effectiveGasPrice", 0)
-        return Deployed(address, receipt["blockNumber"], receipt["gasUsed"], receipt["gasUsed"] * price)
+        block, gas = receipt["blockNumber"], receipt["gasUsed"]
+        return Deployed(address, block, bytes(receipt["blockHash"]), gas, gas * price)
 
 
 def deploy(rpc: str, account: LocalAccount, *, chain_id: int, timeout_s: float = 10, receipt_s: float = 60) -> str:

@@ -11,6 +11,7 @@ from web3.types import TxReceipt
 
 from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
 from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.depth import await_depth
 from tweeling.adapters.evm.ledger import check_code
 from tweeling.adapters.evm.wallet import Wallet
 from tweeling.domain.log import Head
@@ -96,6 +97,7 @@ class Keeper:
         self._contract = contract
         self._log_id = log_id
         self._wallet = Wallet(contract.chain, account, receipt_s=receipt_s, most_wei=most_wei)
+        self._mined: tuple[int, bytes] | None = None
 
     def state(self) -> LogState:
         """How the log stands; raises ConfigError where nobody has begun it."""
@@ -137,6 +139,15 @@ class Keeper:
         told = self._contract.events.LogRetired().process_receipt(receipt)[0]["args"]
         return Head(int(told["size"]), bytes(told["root"]))
 
+    def await_depth(self, confirmations: int) -> None:
+        """Wait until what was done last is so many blocks deep; what was done before counts from the newest block."""
+        chain = self._contract.chain
+        if self._mined is None:
+            with chain.answers():
+                newest = chain.block()
+            self._mined = newest.number, newest.hash
+        await_depth(chain, *self._mined, confirmations)
+
     def _movable(self) -> LogState:
         """How the log stands, where its contract can hand it over and retire it."""
         state = self.state()
@@ -148,6 +159,7 @@ class Keeper:
             receipt = self._wallet.send(call)
             if receipt["status"] != 1:
                 raise UnavailableError(f"transaction {receipt['transactionHash'].to_0x_hex()} reverted")
+            self._mined = int(receipt["blockNumber"]), bytes(receipt["blockHash"])
             return receipt
 
 
