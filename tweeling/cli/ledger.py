@@ -51,7 +51,12 @@ def deploy(data: Path, *, again: bool, yes: bool, out: Console) -> None:
         cost = deployment.cost()
         _tell_cost(cost, account, chain, out)
         _agree("Create the contract?", yes=yes)
-        made = deployment.deploy()
+        made = deployment.deploy(
+            tell=lambda address: out.print(
+                f"Sent: it will be at {address}. If this is interrupted, look there before another is made.",
+                markup=False,
+            )
+        )
         price = f"{made.gas:,} gas, {coins(made.cost)}"
         out.print(f"{made.address}: created in block {made.block} of chain {chain.id}, for {price}", markup=False)
         _tell_wait(ledger, out, interrupted="name it in the settings")
@@ -253,17 +258,17 @@ def _lives(settings: Settings) -> bool:
 
 
 def _tell_cost(cost: Cost, account: LocalAccount, chain: Chain, out: Console) -> None:
-    needed = cost.wei * 5 // 4  # prices move until it is mined
     out.print(
         f"{chain.name}, paid by {account.address}, which holds {coins(cost.balance)}.\n"
-        f"The contract takes about {cost.gas:,} gas: {coins(cost.wei)} at {cost.price / _GWEI:.4g} gwei.",
+        f"The contract takes about {cost.gas:,} gas: {coins(cost.wei)} at {cost.price / _GWEI:.4g} gwei; "
+        f"{coins(cost.needed)} have to be there, as prices move.",
         markup=False,
     )
-    if cost.balance < needed:
+    if cost.balance < cost.needed:
         raise LedgerError(
             f"account {account.address} holds {coins(cost.balance)}",
             trouble=Trouble.FUNDS,
-            remedy=f"Send it at least {coins(needed - cost.balance)} on chain {chain.id}, and more for anchors to come",
+            remedy=f"Send it at least {coins(cost.needed - cost.balance)} on chain {chain.id}, and more for anchors",
         )
 
 
