@@ -18,7 +18,7 @@ from tweeling.adapters.evm.chain import Chain
 from tweeling.adapters.evm.keyfile import address_of
 from tweeling.adapters.evm.ledger import ANCHOR_GAS
 from tweeling.adapters.evm.operating import Contract, LogState
-from tweeling.adapters.evm.wallet import coins, price_of
+from tweeling.adapters.evm.wallet import affords, coins, price_of
 from tweeling.adapters.sql.engine import records_to_read
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.bootstrap.ledger import most_wei
@@ -148,9 +148,10 @@ def _local(told: _Told, store: LogStore | None) -> Anchor | None:
 
 
 def _money(told: _Told, chain: Chain) -> None:
-    price = told.gas_price_wei = price_of(chain).now
+    asked = price_of(chain)
+    price = told.gas_price_wei = asked.now
     balance = told.balance_wei = int(chain.web3.eth.get_balance(Web3.to_checksum_address(told.account)))
-    told.anchors_left = balance // (price * ANCHOR_GAS) if price else None
+    told.anchors_left = affords(balance, ANCHOR_GAS, asked, told.gas_price_cap_wei)
     if told.anchors_left is not None and told.anchors_left < _FEW:
         told.problem(
             f"account {told.account} can pay {told.anchors_left} more anchors: send it {coins(_wanted(price))}"

@@ -111,9 +111,9 @@ class EvmLedger:
     def account(self) -> Account:
         """What anchors cost now, and how many more can be paid for."""
         with self._answers():
-            price = self._wallet.price().now
-            balance = self._wallet.balance()
-        return Account(price, self._wallet.most, balance // (price * ANCHOR_GAS) if price else None)
+            price = self._wallet.price()
+            left = self._wallet.affords(ANCHOR_GAS, price)
+        return Account(price.now, self._wallet.most, left)
 
     def find(self, size: int) -> Anchor | None:
         """The anchor of exactly this size, read from the chain's events."""

@@ -103,7 +103,11 @@ class Wallet:
 
     def needed(self, gas: int, price: Price) -> int:
         """What the account has to hold before a call of so much gas is sent; most of it comes back."""
-        return _roomy(gas) * (price.ample if self._most is None else min(price.ample, self._most))
+        return _needed(gas, price, self._most)
+
+    def affords(self, gas: int, price: Price) -> int | None:
+        """See `affords`."""
+        return affords(self.balance(), gas, price, self._most)
 
     def send(self, call: Call, *, sent: Callable[[int], None] | None = None) -> TxReceipt:
         """Send and wait for the receipt; belongs inside `Chain.answers`. sent: is told the nonce, once it is under way.
@@ -252,9 +256,20 @@ def price_of(chain: Chain) -> Price:
     return Price(base, tip)
 
 
+def affords(balance: int, gas: int, price: Price, most: int | None) -> int | None:
+    """How many calls of so much gas an account can send, None for any number; the last needs more than it takes."""
+    if not price.now:
+        return None
+    return max(0, (balance - _needed(gas, price, most)) // (gas * price.now) + 1)
+
+
 def coins(wei: int) -> str:
     """An amount of a chain's money, to read."""
     return f"{wei / 10**18:.6g} coins"
+
+
+def _needed(gas: int, price: Price, most: int | None) -> int:
+    return _roomy(gas) * (price.ample if most is None else min(price.ample, most))
 
 
 def _roomy(gas: int) -> int:
