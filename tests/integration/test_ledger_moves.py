@@ -175,6 +175,11 @@ def test_who_follows_a_circle_stops_at_the_first_log_that_was_met_before(log: Lo
     assert log.followed() == log.contracts[1:2]
 
 
+def test_a_partner_is_told_of_the_option_by_which_the_node_was_named(log: Log) -> None:
+    with pytest.raises(LedgerError, match="or name another node in --rpc"):
+        AnchorReader("http://127.0.0.1:9")(log.trusted, 5)
+
+
 def test_a_node_that_lags_behind_a_receipt_decides_nothing(log: Log, chain: DevChain) -> None:
     anchor = log.ledger().anchor(5, TREE.root(5), [])
     read = AnchorReader(chain.rpc)

@@ -136,7 +136,8 @@ def retire(data: Path, contract: str, chain_id: int | None, rpc: str | None, *, 
         raise ConfigError("is needed for another chain", field="--rpc", remedy="Name a node of that chain")
     account, new_chain = account_of(ledger), chain_id or ledger.chain_id
     new_log = log_id(account.address, origin)
-    with Chain(rpc_of(ledger) if rpc is None else _node(rpc), chain_id=new_chain, timeout_s=_TIMEOUT_S) as chain:
+    node, named_by = (rpc_of(ledger), "ledger.rpc") if rpc is None else (_node(rpc), "--rpc")
+    with Chain(node, chain_id=new_chain, timeout_s=_TIMEOUT_S, named_by=named_by) as chain:
         new = Contract(chain, contract)
         held = new.state(new_log)
         if held is not None and held.head.size:

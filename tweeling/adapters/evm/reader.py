@@ -92,7 +92,7 @@ class AnchorReader:
                 yield pinned
 
     def _chain(self, pinned: TrustedContract) -> Chain:
-        return Chain(self._rpc, chain_id=pinned.chain_id, timeout_s=self._timeout_s)
+        return Chain(self._rpc, chain_id=pinned.chain_id, timeout_s=self._timeout_s, named_by="--rpc")
 
     def _first(self, chain: Chain, contract: Contract, log_id: bytes) -> Head | None:
         """The first head that a contract held of a log, None where it held none."""
