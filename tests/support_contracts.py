@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self
 
+from eth_account.signers.local import LocalAccount
 from support_chain import DevChain
 
 from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
 from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.wallet import Wallet
 
 NOBODY = "0x" + "00" * 20
+
+
+def deploy_first_version(devchain: DevChain, account: LocalAccount) -> str:
+    """Deploy the CustodyLedger that was shipped first, which can neither hand over nor retire a log."""
+    code = Path(__file__).with_name("earlier_ledger.hex").read_text().strip()
+    with Chain(devchain.rpc, chain_id=devchain.chain_id, timeout_s=30) as chain:
+        creation = chain.web3.eth.contract(abi=artifact().abi, bytecode=code).constructor()
+        return str(Wallet(chain, account, receipt_s=30).send(creation)["contractAddress"])
 
 
 class Callers:

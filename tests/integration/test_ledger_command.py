@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import pytest
 from eth_account import Account
 from support_broker import until
 from support_chain import DevChain, running_anvil
+from support_contracts import deploy_first_version
 from support_custody import shipping
 from support_installation import Made, copied, init, tweeling
 
 from tweeling import config
-from tweeling.adapters.evm import deploy, devchain
-from tweeling.adapters.evm.keyfile import address_of
+from tweeling.adapters.evm import EvmLedger, deploy, devchain
+from tweeling.adapters.evm.keyfile import address_of, load_key
 from tweeling.cli import main
 
 Run = Callable[..., str]
@@ -130,10 +132,25 @@ def test_a_contract_is_deployed_named_in_the_settings_and_told_of(made: Made, ru
     told = _status(run)
     assert (told["ok"], told["head_size"], told["contract"]) == (True, None, ledger.contract)
     assert told["contract_is_ours"]
+    assert told["contract_version"] == 2
     assert told["anchors_left"] > 1000
     again = run("deploy", "--yes", "--again")
+    assert re.search(r"Sent: it will be at (0x\w{40})\..*\n\1: created in block", again), "told before it is there"
     assert config.load(made.installation.config).ledger.contract in again
     assert config.load(made.installation.config).ledger.contract != ledger.contract, "nothing lived in the first"
+
+
+def test_no_log_is_cut_off_from_a_contract_whose_code_is_not_known(made: Made, run: Run, chain: DevChain) -> None:
+    later = chain.funded().address
+    made.configure('#contract = "', f'contract = "{later}" #')
+    chain.ask("anvil_setCode", later, "0x5f5ffd")
+    said = run("deploy", "--yes", "--again", code=2)
+    assert "is none of ours, so nobody can tell whether the log lives there" in said
+    assert "if no log of ours lives there, take it out" in said
+    assert config.load(made.installation.config).ledger.contract == later
+    chain.ask("anvil_setCode", later, "0x")
+    run("deploy", "--yes", "--again")
+    assert config.load(made.installation.config).ledger.contract != later, "where there is no contract there is no log"
 
 
 def test_an_account_without_money_is_named_with_what_it_takes(made: Made, run: Run, chain: DevChain) -> None:
@@ -141,6 +158,10 @@ def test_an_account_without_money_is_named_with_what_it_takes(made: Made, run: R
     said = run("deploy", "--yes", code=1)
     assert f"account {address_of(_key(made))} holds 0 coins. Send it at least 0.0" in said
     assert config.load(made.installation.config).ledger.contract is None
+    wanted = re.search(r"at least ([\d.]+) coins", said)
+    assert wanted is not None
+    chain.ask("anvil_setBalance", address_of(_key(made)), hex(int(float(wanted[1]) * 1.0001 * 10**18)))
+    run("deploy", "--yes")  # that is enough
 
 
 def test_nothing_is_done_before_somebody_agrees(made: Made, run: Run) -> None:
@@ -155,6 +176,17 @@ def test_what_the_environment_says_is_not_written_over_in_silence(
     monkeypatch.setenv("TWEELING_LEDGER__CONTRACT", contract)
     said = run("deploy", "--yes", "--again", code=2)
     assert "TWEELING_LEDGER__CONTRACT is set in the environment" in said
+
+
+def test_a_passphrase_that_would_stand_over_the_new_key_s_own_is_refused(
+    made: Made, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = ("--key-file", _key(made), "--passphrase-file", made.installation.secrets / "ledger-passphrase")
+    monkeypatch.setenv("TWEELING_LEDGER__PASSPHRASE", "of another key")
+    said = run("rotate-operator", "--accept", *files, code=2)
+    assert "ledger.passphrase: stands over --passphrase-file" in said
+    assert "of another key" not in said
+    assert f'passphrase_file = "{files[-1]}"' not in made.installation.config.read_text()
 
 
 @pytest.mark.slow
@@ -180,7 +212,7 @@ def test_a_log_is_handed_over_to_another_key_and_loses_no_anchor(
         run("rotate-operator", "--withdraw")
         assert _status(run)["proposed_operator"] is None
         files = ("--key-file", new_key, "--passphrase-file", new_key.with_suffix(".passphrase"))
-        assert "CustodyLedgerNotProposed" in run("rotate-operator", "--accept", *files, code=1)
+        assert f"rotate-operator --to {address}" in run("rotate-operator", "--accept", *files, code=2)
         run("rotate-operator", "--to", address)
         _anchored(made, 4, 4)  # until it is accepted nothing changes
         run("rotate-operator", "--accept", *files)
@@ -231,6 +263,56 @@ def test_a_node_that_is_down_and_code_that_is_not_ours_are_told_apart(made: Made
     assert "chain 31337 at 127.0.0.1:9 gave no answer" in told["problems"][0]
 
 
+def test_a_log_in_a_contract_of_the_first_version_stays_there(made: Made, run: Run, chain: DevChain) -> None:
+    contract = deploy_first_version(chain, chain.funded())
+    made.configure('#contract = "', f'contract = "{contract}" #')
+    account = load_key(_key(made), made.installation.secrets / "ledger-passphrase")
+    with closing(
+        EvmLedger(rpc=chain.rpc, chain_id=31337, contract=contract, account=account, origin="hub.example/log")
+    ) as ledger:
+        ledger.anchor(1, bytes(32), [])
+    told = _status(run, code=3)  # of another history, as this log has no entry
+    assert (told["contract_version"], told["head_size"], told["operator"]) == (1, 1, account.address)
+    assert "our code (version 1)" in run("status", code=3)
+    new = deploy(chain.rpc, chain.funded(), chain_id=chain.chain_id)
+    for words in (
+        ["deploy", "--again", "--yes"],
+        ["retire", "--successor-contract", new, "--yes"],
+        ["rotate-operator", "--to", new],
+        ["rotate-operator", "--accept"],
+    ):
+        assert "is of version 1, which can neither hand over nor retire a log" in run(*words, code=2)
+    assert config.load(made.installation.config).ledger.contract == contract
+
+
+def test_settings_follow_when_the_chain_holds_it_as_deep_as_anchors_have_to_be(
+    made: Made, run: Run, chain: DevChain
+) -> None:
+    made.configure("#confirmations = 1", "confirmations = 3")
+    chain.ask("evm_setIntervalMining", 1)
+    try:
+        said = run("deploy", "--yes")
+        ledger = config.load(made.installation.config).ledger
+        assert "when it is 3 blocks deep" in said
+        assert int(chain.ask("eth_blockNumber"), 16) >= ledger.first_block + 2
+        account = load_key(_key(made), made.installation.secrets / "ledger-passphrase")
+        assert ledger.contract is not None
+        with closing(
+            EvmLedger(
+                rpc=chain.rpc, chain_id=31337, contract=ledger.contract, account=account, origin="hub.example/log"
+            )
+        ) as mine:
+            mine.anchor(1, bytes(32), [])
+        new = deploy(chain.rpc, chain.funded(), chain_id=chain.chain_id)
+        before = int(chain.ask("eth_blockNumber"), 16)
+        assert "when it is 3 blocks deep" in run("retire", "--successor-contract", new, "--yes")
+        assert int(chain.ask("eth_blockNumber"), 16) >= before + 3
+        assert config.load(made.installation.config).ledger.contract == new
+    finally:
+        chain.ask("evm_setIntervalMining", 0)
+        chain.ask("evm_setAutomine", True)
+
+
 def test_options_that_do_not_fit_are_named(run: Run) -> None:
     address = "0x" + "ab" * 20
     for words, told in (
@@ -277,5 +359,13 @@ def test_a_log_is_retired_and_goes_on_elsewhere_and_verifiers_follow(
     told = tweeling("verify", old, young, "--trust-store", store, "--rpc", chain.rpc)
     assert told.count("anchored in block") == 2
     assert successor[1].lower() in told
-    assert "--rpc follows it" in tweeling("verify", young, "--trust-store", store, code=3)
+    assert "--rpc follows it" in tweeling("verify", young, "--trust-store", store, code=4)
+    new = tmp_path / "new-pinned"
+    tweeling("trust", "add", made.installation.trust, "--trust-store", new)
+    for more in ([], ["--rpc", chain.rpc]):
+        said = tweeling("verify", old, "--trust-store", new, *more, code=4)
+        assert "Add its trust file for that contract" in said
+    tweeling("trust", "add", trust, "--trust-store", new)
+    for more in ([], ["--rpc", chain.rpc]):
+        tweeling("verify", old, young, "--trust-store", new, *more)
     assert _status(run)["ok"]

@@ -15,11 +15,12 @@ from web3 import Web3
 from tweeling.adapters.evm import EvmLedger, deploy
 from tweeling.adapters.evm.artifact import ContractRefusedError
 from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.depth import await_depth
 from tweeling.adapters.evm.ledger import log_id
 from tweeling.adapters.evm.operating import Contract, Keeper, Successor
 from tweeling.adapters.evm.reader import AnchorReader
 from tweeling.domain.log import Head
-from tweeling.errors import ConfigError, Trouble, UndecidedError, VerificationError
+from tweeling.errors import ConfigError, LedgerError, Trouble, UndecidedError, VerificationError
 from tweeling.verify import TrustedContract, TrustedLog
 
 ORIGIN = "tweeling.test/log"
@@ -90,7 +91,7 @@ def test_a_log_changes_hands_in_two_steps_and_keeps_its_id(log: Log, chain: DevC
     old, heir = log.ledger(), chain.funded()
     old.anchor(5, TREE.root(5), [])
     with log.keeper() as keeper, log.keeper(by=heir) as taking:
-        with pytest.raises(ContractRefusedError, match="CustodyLedgerNotProposed"):
+        with pytest.raises(ConfigError, match="is not offered to"):
             taking.accept()
         keeper.propose(heir.address)
         keeper.propose(None)
@@ -108,6 +109,15 @@ def test_a_log_changes_hands_in_two_steps_and_keeps_its_id(log: Log, chain: DevC
     assert anchor.log_id == old.log_id
     assert [each.size for each in new.since(None)] == [5, 7, 9]
     assert AnchorReader(chain.rpc)(log.trusted, 9) == anchor
+
+
+def test_what_the_chain_has_taken_back_is_not_waited_for(log: Log, chain: DevChain) -> None:
+    block = log.ledger().anchor(5, TREE.root(5), []).block
+    with (
+        Chain(chain.rpc, chain_id=chain.chain_id, timeout_s=10) as opened,
+        pytest.raises(LedgerError, match=f"has taken block {block} back"),
+    ):
+        await_depth(opened, block, bytes(32), 3)
 
 
 def test_a_log_that_nobody_began_is_not_begun_by_another_key_under_its_id(log: Log, chain: DevChain) -> None:
@@ -135,6 +145,49 @@ def test_a_retired_log_takes_no_anchor_and_is_followed_through_every_contract_it
     log.retire(2, at=1)
     log.ledger(2).anchor(9, TREE.root(9), [])
     assert log.followed() == log.contracts[1:]
+
+
+def test_the_retired_head_is_what_the_transaction_tells_and_no_later_answer(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = log.ledger()
+    ledger.anchor(5, TREE.root(5), [])
+    with log.keeper() as keeper:
+        old = keeper.state()
+        ledger.anchor(9, TREE.root(9), TREE.consistency(5, 9))
+        monkeypatch.setattr(Contract, "state", lambda _self, _log: old)  # a node that lags
+        head = keeper.retire(Successor(log.chain.chain_id, log.contracts[1], log.id))
+    assert head == (9, TREE.root(9))
+
+
+def test_a_log_that_was_retired_empty_may_begin_with_anything(log: Log) -> None:
+    log.ledger()._begin()
+    assert log.retire(1).size == 0
+    log.ledger(1).anchor(5, TREE.root(5), [])
+    assert log.followed() == log.contracts[1:2]
+
+
+def test_who_follows_a_circle_stops_at_the_first_log_that_was_met_before(log: Log) -> None:
+    for at in (0, 1):
+        log.ledger(at).anchor(5, TREE.root(5), [])
+    log.retire(1)
+    log.retire(0, at=1)
+    assert log.followed() == log.contracts[1:2]
+
+
+def test_a_partner_is_told_of_the_option_by_which_the_node_was_named(log: Log) -> None:
+    with pytest.raises(LedgerError, match="or name another node in --rpc"):
+        AnchorReader("http://127.0.0.1:9")(log.trusted, 5)
+
+
+def test_a_node_that_lags_behind_a_receipt_decides_nothing(log: Log, chain: DevChain) -> None:
+    anchor = log.ledger().anchor(5, TREE.root(5), [])
+    read = AnchorReader(chain.rpc)
+    assert read(log.trusted, 5, anchor.block) == anchor
+    assert read(log.trusted, 6, anchor.block) is None
+    for size in (5, 6):
+        with pytest.raises(UndecidedError, match=f"before block {anchor.block + 1}, where the receipt says"):
+            read(log.trusted, size, anchor.block + 1)
 
 
 @pytest.mark.parametrize("size", [4, 9])

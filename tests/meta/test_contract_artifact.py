@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from support_servers import ROOT, need
 
+from tweeling.adapters.evm.artifact import artifact, version
+
 CONTRACTS = ("CustodyLedger", "PartnerRegistry")
 
 
@@ -42,6 +44,17 @@ def test_compiling_again_gives_the_same_bytes(build: ModuleType) -> None:
     again = {name: build.render(value) for name, value in build.artifacts().items()}
     kept = {name: build.place(name).read_text() for name in build.CONTRACTS}
     assert kept == again, "an artefact is not ours: make contracts"
+
+
+def test_the_code_of_every_version_stays_known_and_today_s_is_the_last(build: ModuleType) -> None:
+    known = json.loads(build.SHIPPED.read_text())
+    today = {name: json.loads(build.place(name).read_text()) for name in CONTRACTS}
+    for name in CONTRACTS:
+        assert version(artifact(name).runtime, name) == len(known[name]), "make contracts"
+    assert build.shipped(today) == known
+    later = build.shipped({name: value | {"runtime": "0x00"} for name, value in today.items()})
+    assert all(later[name][:-1] == known[name] for name in CONTRACTS), "a new one comes after all before it"
+    assert known["CustodyLedger"][0] == "87ab92611b9209607910536e95c12e58fad1f853981d706f94c2c0beb8d98f22"
 
 
 def test_the_code_holds_nothing_that_differs_between_deployments(shipped: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from eth_utils.crypto import keccak
 from tweeling.adapters.evm import devchain
 from tweeling.adapters.evm.artifact import ContractRefusedError, refusal
 from tweeling.adapters.evm.ledger import log_id
+from tweeling.adapters.evm.wallet import Price, affords
 
 LOG = bytes(range(32))
 
@@ -92,3 +93,12 @@ def test_behind_npms_launcher_the_program_itself_is_found(tmp_path: Path, monkey
 def test_importing_the_adapters_loads_no_web3() -> None:
     text = "import sys, tweeling.adapters; sys.exit('web3' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 0
+
+
+def test_an_account_affords_no_anchor_that_it_could_not_send() -> None:
+    price = Price(base=10, tip=2)  # 12 are paid for a unit of gas, and 22 have to be there, for a tenth more gas
+    assert affords(1100 * 22 - 1, 1000, price, None) == 0
+    assert affords(1100 * 22, 1000, price, None) == 1
+    assert affords(1100 * 22 + 1000 * 12, 1000, price, None) == 2
+    assert affords(1100 * 15, 1000, price, 15) == 1, "a cap is all that is offered"
+    assert affords(0, 1000, Price(base=0, tip=0), None) is None

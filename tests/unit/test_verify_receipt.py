@@ -17,7 +17,7 @@ from tweeling.domain.disclosure import b64, key_hash
 from tweeling.domain.log import Anchor, Disclosure
 from tweeling.errors import UndecidedError, VerificationError
 from tweeling.services.anchoring import Anchoring, Batching
-from tweeling.verify import TrustedLog, check_anchor, verify
+from tweeling.verify import TrustedContract, TrustedLog, check_anchor, verify
 
 EVENT = shipping(3)
 
@@ -189,14 +189,40 @@ def test_each_part_must_be_signed_by_the_trusted_key() -> None:
     assert _refused(_reissued(another_size)) == "cose.size"
 
 
-def test_an_anchor_must_be_where_the_trust_file_says() -> None:
+def test_of_an_anchor_elsewhere_than_pinned_nothing_is_decided() -> None:
     place = receipt.read(_receipt()).anchor
     assert place is not None
-    for change, field in (
-        (place._replace(chain_id=1), "anchor.chain_id"),
-        (place._replace(contract=bytes(20)), "anchor.contract"),
-    ):
-        assert _refused(_reissued(lambda read, to=change: replace(read, anchor=to))) == field  # type: ignore[misc]  # a bound name
+    for change in (place._replace(chain_id=1), place._replace(contract=bytes(20))):
+        told = f"contract 0x{change.contract.hex()} on chain {change.chain_id}; pinned for {ORIGIN} is .* --rpc follows"
+        elsewhere = _reissued(lambda read, to=change: replace(read, anchor=to))  # type: ignore[misc]  # a bound name
+        with pytest.raises(UndecidedError, match=told):
+            verify(elsewhere, [_bench().trust])
+        with pytest.raises(UndecidedError, match=r"by its fingerprint$"):
+            verify(elsewhere, [_bench().trust], lambda _: [])
+
+
+def test_a_log_that_moved_may_be_pinned_once_for_each_of_its_contracts() -> None:
+    old = _bench().trust
+    assert old.anchor is not None
+    new = old.model_copy(update={"anchor": old.anchor.model_copy(update={"chain_id": 5})})
+    bare = old.model_copy(update={"anchor": None})
+    elsewhere = _reissued(lambda read: replace(read, anchor=read.anchor and read.anchor._replace(chain_id=5)))
+    for pinned in ([old, new], [new, bare, old]):
+        assert verify(_receipt(), pinned).log == old
+        assert verify(elsewhere, pinned).log == new
+
+    def after(log: TrustedLog) -> list[TrustedContract]:
+        if log != old:
+            raise UndecidedError("of another chain")
+        assert new.anchor is not None
+        return [new.anchor]
+
+    other = old.model_copy(update={"anchor": old.anchor.model_copy(update={"chain_id": 7})})
+    assert verify(elsewhere, [other, old], after).log == new, "the second leads there"
+    with pytest.raises(UndecidedError, match="of another chain"):
+        verify(elsewhere, [other], after)
+    with pytest.raises(UndecidedError, match="anchored in contract"):
+        verify(elsewhere, [bare, old])
 
 
 def _log_of_one(
@@ -327,7 +353,8 @@ def test_an_anchor_is_checked_on_the_chain_by_whoever_can_read_it() -> None:
     bench = _bench()
     verdict = verify(_receipt(), [bench.trust])
 
-    def read(_: TrustedLog, size: int) -> Anchor | None:
+    def read(_: TrustedLog, size: int, block: int) -> Anchor | None:
+        assert block == 1, "where the receipt says it is"
         return bench.ledger.find(size)
 
     checked = check_anchor(verdict, read)
@@ -343,9 +370,9 @@ def test_an_anchor_is_checked_on_the_chain_by_whoever_can_read_it() -> None:
         (true._replace(log_id=LOG_ID[::-1]), "anchor.log_id"),
     ):
         with pytest.raises(VerificationError) as refused:
-            check_anchor(verdict, lambda _log, _size, found=answer: found)  # type: ignore[misc]  # a bound name
+            check_anchor(verdict, lambda _log, _size, _block, found=answer: found)  # type: ignore[misc]  # a bound name
         assert refused.value.field == field
-    moved = check_anchor(verdict, lambda _log, _size: true._replace(block=9))
+    moved = check_anchor(verdict, lambda _log, _size, _block: true._replace(block=9))
     assert "; anchored in block 9 of" in moved.words
 
 
@@ -355,7 +382,7 @@ def test_where_the_chain_has_nothing_to_say_nothing_is_decided() -> None:
     bench.integrate()
     pending = verify(bench.custody.receipt(shipping()["eventID"]), [bench.trust])
     with pytest.raises(UndecidedError, match="not anchored"):
-        check_anchor(pending, lambda _log, _size: None)
+        check_anchor(pending, lambda _log, _size, _block: None)
     unpinned = verify(_receipt(), [bench.custody.trust_file()])
     with pytest.raises(UndecidedError, match="no contract"):
-        check_anchor(unpinned, lambda _log, _size: None)
+        check_anchor(unpinned, lambda _log, _size, _block: None)

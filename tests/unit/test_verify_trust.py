@@ -75,6 +75,18 @@ def test_another_fingerprint_or_another_key_for_a_known_name_is_refused(tmp_path
     assert store.logs() == [trust]
 
 
+def test_a_log_that_moved_is_pinned_beside_and_another_log_in_its_contract_is_not(tmp_path: Path) -> None:
+    store, trust = _store(tmp_path), Bench().trust
+    assert trust.anchor is not None
+    moved = trust.model_copy(update={"anchor": trust.anchor.model_copy(update={"chain_id": 5})})
+    for each in (trust, moved):
+        store.add(each)
+    assert sorted(log.fingerprint for log in store.logs()) == sorted([trust.fingerprint, moved.fingerprint])
+    with pytest.raises(ConfigError, match="trusted already"):
+        store.add(trust.model_copy(update={"anchor": trust.anchor.model_copy(update={"log_id": "0x" + "00" * 32})}))
+    store.add(trust.model_copy(update={"anchor": None}))
+
+
 def test_a_pinned_file_that_was_changed_stops_everything(tmp_path: Path) -> None:
     store, trust = _store(tmp_path), Bench().trust
     store.add(trust)

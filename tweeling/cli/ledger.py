@@ -15,11 +15,13 @@ from web3 import Web3
 
 from tweeling import config
 from tweeling.adapters import secretfile
+from tweeling.adapters.evm.artifact import version
 from tweeling.adapters.evm.chain import Chain
 from tweeling.adapters.evm.deploying import Cost, Deployment
+from tweeling.adapters.evm.depth import await_depth
 from tweeling.adapters.evm.keyfile import address_of, create_key, load_key
 from tweeling.adapters.evm.ledger import log_id
-from tweeling.adapters.evm.operating import Contract, Keeper, Successor
+from tweeling.adapters.evm.operating import Contract, Keeper, Successor, check_moves
 from tweeling.adapters.evm.wallet import coins
 from tweeling.bootstrap.ledger import account_of, most_wei, pinned_log, rpc_of
 from tweeling.cli.installation import Installation
@@ -49,9 +51,16 @@ def deploy(data: Path, *, again: bool, yes: bool, out: Console) -> None:
         cost = deployment.cost()
         _tell_cost(cost, account, chain, out)
         _agree("Create the contract?", yes=yes)
-        made = deployment.deploy()
-    price = f"{made.gas:,} gas, {coins(made.cost)}"
-    out.print(f"{made.address}: created in block {made.block} of chain {ledger.chain_id}, for {price}", markup=False)
+        made = deployment.deploy(
+            tell=lambda address: out.print(
+                f"Sent: it will be at {address}. If this is interrupted, look there before another is made.",
+                markup=False,
+            )
+        )
+        price = f"{made.gas:,} gas, {coins(made.cost)}"
+        out.print(f"{made.address}: created in block {made.block} of chain {chain.id}, for {price}", markup=False)
+        _tell_wait(ledger, out, interrupted="name it in the settings")
+        await_depth(chain, made.block, made.block_hash, ledger.confirmations)
     if lives:
         out.print(
             f"The log stays in {ledger.contract}. To let it go on in the new one:\n"
@@ -92,6 +101,12 @@ def accept(data: Path, key_file: Path | None, passphrase_file: Path | None, out:
     """Take the log over with a key, and let the hub go on with it."""
     installation, settings = _opened(data, "log_id", "key_file", "passphrase_file")
     ledger = settings.ledger
+    if passphrase_file is not None and ledger.passphrase is not None and ledger.passphrase.get_secret_value():
+        raise ConfigError(
+            "stands over --passphrase-file, and would over the setting too",
+            field="ledger.passphrase",
+            remedy="Unset TWEELING_LEDGER__PASSPHRASE, and take it out of the settings, first",
+        )
     account = load_key(
         key_file or ledger.key_file,
         passphrase_file or ledger.passphrase_file,
@@ -99,6 +114,8 @@ def accept(data: Path, key_file: Path | None, passphrase_file: Path | None, out:
     )
     with keeper_of(settings, account) as (keeper, log):
         keeper.accept()
+        _tell_wait(ledger, out)
+        keeper.await_depth(ledger.confirmations)
     values: dict[str, Value | None] = {"log_id": f"0x{log.hex()}"}
     for name, path in (("key_file", key_file), ("passphrase_file", passphrase_file)):
         if path is not None:
@@ -119,7 +136,8 @@ def retire(data: Path, contract: str, chain_id: int | None, rpc: str | None, *, 
         raise ConfigError("is needed for another chain", field="--rpc", remedy="Name a node of that chain")
     account, new_chain = account_of(ledger), chain_id or ledger.chain_id
     new_log = log_id(account.address, origin)
-    with Chain(rpc_of(ledger) if rpc is None else _node(rpc), chain_id=new_chain, timeout_s=_TIMEOUT_S) as chain:
+    node, named_by = (rpc_of(ledger), "ledger.rpc") if rpc is None else (_node(rpc), "--rpc")
+    with Chain(node, chain_id=new_chain, timeout_s=_TIMEOUT_S, named_by=named_by) as chain:
         new = Contract(chain, contract)
         held = new.state(new_log)
         if held is not None and held.head.size:
@@ -133,6 +151,7 @@ def retire(data: Path, contract: str, chain_id: int | None, rpc: str | None, *, 
     successor = Successor(new_chain, new.address, new_log)
     with keeper_of(settings, account) as (keeper, _):
         state = keeper.state()
+        check_moves(state)
         if state.head.size == 0:
             raise ConfigError(
                 "nothing is anchored there yet, so there is nothing to continue",
@@ -147,6 +166,8 @@ def retire(data: Path, contract: str, chain_id: int | None, rpc: str | None, *, 
         if not yes and typer.prompt("Type the name of the log to go on") != origin:
             raise ConfigError("is not the name of the log", field="answer", remedy="Nothing is changed")
         head = keeper.retire(successor)
+        _tell_wait(ledger, out)
+        keeper.await_depth(ledger.confirmations)
     values: dict[str, Value | None] = {
         "contract": new.address,
         "chain_id": new_chain,
@@ -211,30 +232,53 @@ def _opened(data: Path, *written: str) -> tuple[Installation, Settings]:
 
 
 def _lives(settings: Settings) -> bool:
-    """Whether the configured contract, if any, holds the log and goes on with it."""
+    """Whether the configured contract, if any, holds the log and goes on with it; ConfigError where nobody can tell."""
     ledger = settings.ledger
     if ledger.contract is None:
         return False
-    try:
-        with chain_of(ledger) as chain:
-            state = Contract(chain, ledger.contract).state(log_of(settings))
-    except ConfigError:  # there is no such contract
+    with chain_of(ledger) as chain:
+        contract = Contract(chain, ledger.contract)
+        with chain.answers():
+            chain.check()
+            code = chain.code(contract.address)
+        if not code:
+            return False
+        if version(code) is None:
+            raise ConfigError(
+                f"the code at {contract.address} on chain {chain.id} is none of ours, so nobody can tell whether the "
+                "log lives there",
+                field="ledger.contract",
+                remedy="A later version of Tweeling may know it; if no log of ours lives there, take it out of the "
+                "settings",
+            )
+        state = contract.state(log_of(settings))
+    if state is None or state.head.size == 0 or state.successor is not None:
         return False
-    return state is not None and state.head.size > 0 and state.successor is None
+    check_moves(state)  # else a contract would be paid for, in which the log can never go on
+    return True
 
 
 def _tell_cost(cost: Cost, account: LocalAccount, chain: Chain, out: Console) -> None:
-    needed = cost.wei * 5 // 4  # prices move until it is mined
     out.print(
         f"{chain.name}, paid by {account.address}, which holds {coins(cost.balance)}.\n"
-        f"The contract takes about {cost.gas:,} gas: {coins(cost.wei)} at {cost.price / _GWEI:.4g} gwei.",
+        f"The contract takes about {cost.gas:,} gas: {coins(cost.wei)} at {cost.price / _GWEI:.4g} gwei; "
+        f"{coins(cost.needed)} have to be there, as prices move.",
         markup=False,
     )
-    if cost.balance < needed:
+    if cost.balance < cost.needed:
         raise LedgerError(
             f"account {account.address} holds {coins(cost.balance)}",
             trouble=Trouble.FUNDS,
-            remedy=f"Send it at least {coins(needed - cost.balance)} on chain {chain.id}, and more for anchors to come",
+            remedy=f"Send it at least {coins(cost.needed - cost.balance)} on chain {chain.id}, and more for anchors",
+        )
+
+
+def _tell_wait(ledger: LedgerSettings, out: Console, *, interrupted: str = "run it again") -> None:
+    if ledger.confirmations > 1:
+        out.print(
+            f"It is done. The settings follow when it is {ledger.confirmations} blocks deep (ledger.confirmations); if "
+            f"this is interrupted, {interrupted}.",
+            markup=False,
         )
 
 

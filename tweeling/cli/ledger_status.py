@@ -18,7 +18,7 @@ from tweeling.adapters.evm.chain import Chain
 from tweeling.adapters.evm.keyfile import address_of
 from tweeling.adapters.evm.ledger import ANCHOR_GAS
 from tweeling.adapters.evm.operating import Contract, LogState
-from tweeling.adapters.evm.wallet import coins, price_of
+from tweeling.adapters.evm.wallet import affords, coins, price_of
 from tweeling.adapters.sql.engine import records_to_read
 from tweeling.adapters.sql.log import SqlLogStore
 from tweeling.bootstrap.ledger import most_wei
@@ -46,6 +46,7 @@ class _Told:
     chain_id: int
     contract: str | None
     contract_is_ours: bool | None = None
+    contract_version: int | None = None
     size: int = 0
     anchored_size: int = 0
     pending: int = 0
@@ -119,6 +120,8 @@ def _ask(settings: Settings, told: _Told, store: LogStore | None) -> None:
                 if anchor is not None:
                     _depth(told, chain, anchor)
             contract = Contract(chain, contract_of(settings.ledger))
+            with chain.answers():
+                told.contract_version = contract.check()
             state = contract.state(bytes.fromhex(told.log_id[2:]))
             told.contract_is_ours = True
         _compare(told, state, store)
@@ -145,9 +148,10 @@ def _local(told: _Told, store: LogStore | None) -> Anchor | None:
 
 
 def _money(told: _Told, chain: Chain) -> None:
-    price = told.gas_price_wei = price_of(chain).now
+    asked = price_of(chain)
+    price = told.gas_price_wei = asked.now
     balance = told.balance_wei = int(chain.web3.eth.get_balance(Web3.to_checksum_address(told.account)))
-    told.anchors_left = balance // (price * ANCHOR_GAS) if price else None
+    told.anchors_left = affords(balance, ANCHOR_GAS, asked, told.gas_price_cap_wei)
     if told.anchors_left is not None and told.anchors_left < _FEW:
         told.problem(
             f"account {told.account} can pay {told.anchors_left} more anchors: send it {coins(_wanted(price))}"
@@ -198,7 +202,9 @@ def _agrees(head: Head, store: LogStore | None) -> bool:
 def _lines(told: _Told) -> Iterator[tuple[str, str]]:
     yield "log", f"{told.origin}, {told.log_id}"
     yield "node", f"{told.node}{'' if told.height is None else f', block {told.height:,}'}"
-    ours = {True: ", our code", False: ", NOT our code", None: ""}[told.contract_is_ours]
+    ours = {True: f", our code (version {told.contract_version})", False: ", NOT our code", None: ""}[
+        told.contract_is_ours
+    ]
     yield "contract", f"{told.contract or 'none'}{ours}"
     if told.operator is not None:
         offered = f", offered to {told.proposed_operator}" if told.proposed_operator else ""

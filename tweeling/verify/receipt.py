@@ -6,8 +6,8 @@
     (4) COSE receipt and checkpoint name the same log and key
     (5) that log is trusted (if not: UndecidedError, for all of this a forger can do too)
     (6) its key has signed the COSE receipt, the checkpoint and the receipt
-    (7) the anchor, where there is one, is on the chain and contract pinned for the log, or on one in which the log went
-        on after that was retired, where a chain can be asked
+    (7) the anchor, where there is one, is on a chain and contract pinned for the log, or on one in which the log went
+        on after that was retired, where a chain can be asked (if not: UndecidedError, for the log may have moved)
     (8) the entry's type is one this verifier can judge (if not: UndecidedError, a newer one may know it)
     (9) what is shown agrees with itself: the event with its hash, the partner's signature, the lots with their keys
 
@@ -20,7 +20,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,11 +28,14 @@ from tweeling.domain import receipt as format_
 from tweeling.domain.canonical import compose, jcs, parse_json
 from tweeling.domain.log import Anchor, Disclosure
 from tweeling.domain.receipt import AnchorPlace
-from tweeling.errors import InvariantError, UndecidedError, VerificationError
+from tweeling.errors import ConfigError, InvariantError, TweelingError, UndecidedError, VerificationError
 from tweeling.verify.trust import TrustedContract, TrustedLog, find
 
-AnchorReader = Callable[[TrustedLog, int], Anchor | None]
-"""Reads from a chain the anchor of a log at exactly this size."""
+AnchorReader = Callable[[TrustedLog, int, int], Anchor | None]
+"""Reads from a chain the anchor of a log at exactly this size, said to be in this block (0: in any).
+
+Raises UndecidedError where it cannot know yet, for its node has not seen that block.
+"""
 
 Successors = Callable[[TrustedLog], Iterable[TrustedContract]]
 """Reads from a chain in which contracts a log went on after the pinned one, each of which continues the one before."""
@@ -98,8 +100,9 @@ class Verdict:
 def verify(data: bytes, trusted: Sequence[TrustedLog], successors: Successors | None = None) -> Verdict:
     """Verify a receipt.
 
-    successors: without it, no other contract than the pinned one is taken.
-    Raises VerificationError (it is false) or UndecidedError (its log is not trusted, or its type is not known here).
+    successors: without it, no other contract than a pinned one is taken.
+    Raises VerificationError (it is false) or UndecidedError (its log or contract is not trusted, or its type is not
+    known here).
     """
     # (1)
     receipt = format_.read(data)
@@ -116,14 +119,15 @@ def verify(data: bytes, trusted: Sequence[TrustedLog], successors: Successors | 
     # (4)
     _check_same_log(inclusion, signed_note, head)
     # (5)
-    log = find(trusted, head.origin, inclusion.key_id)
+    logs = find(trusted, head.origin, inclusion.key_id)
+    log = logs[0]
     # (6)
     cose.verify(inclusion, head.root, log.public)
     note.verify(signed_note, name=log.origin, public=log.public)
     signature.verify(signature.ED25519, log.public, receipt.signature, receipt.signed_bytes(), field="signature")
     # (7)
     if receipt.anchor is not None:
-        log = _placed(receipt.anchor, log, successors)
+        log = _placed(receipt.anchor, logs, successors)
     # (8)
     if opened.type != entry.EPCIS:
         raise UndecidedError(
@@ -161,7 +165,7 @@ def check_anchor(verdict: Verdict, read: AnchorReader) -> Verdict:
     pinned = verdict.log.anchor
     if pinned is None:
         raise UndecidedError("the trust file names no contract to ask")
-    found = read(verdict.log, verdict.size)
+    found = read(verdict.log, verdict.size, verdict.anchor.block if verdict.anchor else 0)
     if found is None:
         if verdict.anchor is None:
             raise UndecidedError(
@@ -175,7 +179,7 @@ def check_anchor(verdict: Verdict, read: AnchorReader) -> Verdict:
     place = AnchorPlace(
         found.chain_id, bytes.fromhex(found.contract.removeprefix("0x")), found.block, found.transaction
     )
-    _check_pinned(place, verdict.log)
+    _check_pinned(place, pinned)
     return replace(verdict, anchor=place, checked=True)
 
 
@@ -203,30 +207,38 @@ def _check_same_log(inclusion: cose.Inclusion, signed_note: note.Note, head: not
         raise VerificationError("not signed by the key of the COSE receipt", field="checkpoint.signature")
 
 
-def _placed(place: AnchorPlace, log: TrustedLog, successors: Successors | None) -> TrustedLog:
-    """The log at the contract that a receipt names: the one pinned for it, or one in which it went on."""
-    try:
-        _check_pinned(place, log)
-    except VerificationError as exc:
-        if successors is None:
-            hint = "; if the log was retired there, --rpc follows it"
-            raise VerificationError(f"{exc.message}{hint}", field=exc.field) from None
-        for contract in successors(log):
-            moved = log.model_copy(update={"anchor": contract})
-            with suppress(VerificationError):
-                _check_pinned(place, moved)
-                return moved
-        raise
-    return log
+def _placed(place: AnchorPlace, logs: Sequence[TrustedLog], successors: Successors | None) -> TrustedLog:
+    """The log at the contract that a receipt names: one pinned for it, or one in which it went on."""
+    for log in logs:
+        if log.anchor is None or _is_at(place, log.anchor):
+            return log
+    problems: list[TweelingError] = []
+    for log in logs if successors is not None else ():
+        try:
+            for contract in successors(log):  # type: ignore[misc]  # not None, see above
+                if _is_at(place, contract):
+                    return log.model_copy(update={"anchor": contract})
+        except (UndecidedError, ConfigError) as exc:  # another pinned one may lead there
+            problems.append(exc)
+    if problems:
+        raise problems[0]
+    pinned = ", ".join(f"{each.contract} on chain {each.chain_id}" for log in logs if (each := log.anchor) is not None)
+    hint = "; if the log was retired in a pinned one, --rpc follows it" if successors is None else ""
+    raise UndecidedError(
+        f"consistent, but anchored in contract 0x{place.contract.hex()} on chain {place.chain_id}; pinned for "
+        f"{logs[0].origin} is {pinned}. Add its trust file for that contract by its fingerprint{hint}"
+    )
 
 
-def _check_pinned(place: AnchorPlace, log: TrustedLog) -> None:
-    if log.anchor is None:
-        return
-    if place.chain_id != log.anchor.chain_id:
-        raise VerificationError(f"{place.chain_id}, pinned is {log.anchor.chain_id}", field="anchor.chain_id")
-    if place.contract.hex() != log.anchor.contract[2:].lower():
-        raise VerificationError(f"0x{place.contract.hex()}, pinned is {log.anchor.contract}", field="anchor.contract")
+def _is_at(place: AnchorPlace, pinned: TrustedContract) -> bool:
+    return (place.chain_id, place.contract) == pinned.place
+
+
+def _check_pinned(place: AnchorPlace, pinned: TrustedContract) -> None:
+    if place.chain_id != pinned.chain_id:
+        raise VerificationError(f"{place.chain_id}, pinned is {pinned.chain_id}", field="anchor.chain_id")
+    if not _is_at(place, pinned):
+        raise VerificationError(f"0x{place.contract.hex()}, pinned is {pinned.contract}", field="anchor.contract")
 
 
 def _value(item: Disclosure) -> Any:

@@ -32,6 +32,11 @@ class TrustedContract(BaseModel, frozen=True, extra="forbid", strict=True):
     contract: Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
     log_id: Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
 
+    @property
+    def place(self) -> tuple[int, bytes]:
+        """Chain and address, which may be written in two ways."""
+        return self.chain_id, bytes.fromhex(self.contract[2:])
+
 
 class TrustedLog(BaseModel, frozen=True, extra="forbid", strict=True):
     """A log as its operator states it and its partners pin it. key: Ed25519, base64."""
@@ -93,17 +98,18 @@ class TrustStore:
     def add(self, log: TrustedLog, *, fingerprint: str | None = None) -> None:
         """Pin a log. With a fingerprint that its operator gave by another way, nothing else is taken.
 
-        A log of the same name under another key or contract is refused: it has to be removed first, by a person.
+        A log that has moved is pinned once for each contract. One of the same name under another key is refused, and
+        so is another log in the same contract: the pinned one has to be removed first, by a person.
         """
         if fingerprint is not None and fingerprint.replace(":", "").lower() != log.fingerprint:
             raise ConfigError(f"its fingerprint is {log.fingerprint}", field="fingerprint", source="trust file")
         for known in self.logs():
-            if known.origin == log.origin and known != log:
+            if known.origin == log.origin and not _beside(known, log):
                 raise ConfigError(
                     f"{log.origin} is trusted already, as {known.fingerprint}",
                     field="origin",
                     source=str(self._folder),
-                    remedy="Remove that one first if its key or contract has truly changed",
+                    remedy="Remove that one first if its key has truly changed",
                 )
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -138,11 +144,12 @@ class TrustStore:
         return self._folder / f"{log.fingerprint}.json"
 
 
-def find(logs: Sequence[TrustedLog], origin: str, key_id: bytes) -> TrustedLog:
-    """Give the log of this name and key among those trusted, or raise UndecidedError."""
-    for log in logs:
-        if log.origin == origin and log.key_id == key_id:
-            return log
+def find(logs: Sequence[TrustedLog], origin: str, key_id: bytes) -> list[TrustedLog]:
+    """Give the log of this name and key, once for each contract that is pinned for it, or raise UndecidedError."""
+    found = [log for log in logs if log.origin == origin and log.key_id == key_id]
+    if found:
+        same = [log for log in found if log.key == found[0].key]
+        return [log for log in same if log.anchor is not None] or same[:1]
     named = next((log for log in logs if log.origin == origin), None)
     if named is not None:
         raise UndecidedError(
@@ -151,3 +158,12 @@ def find(logs: Sequence[TrustedLog], origin: str, key_id: bytes) -> TrustedLog:
     raise UndecidedError(
         f"consistent, but log unknown: {origin} (key {key_id.hex()}). Get its trust file and add it by its fingerprint"
     )
+
+
+def _beside(known: TrustedLog, log: TrustedLog) -> bool:
+    """Whether both can be pinned: they are the same, or one log in different places."""
+    if known == log:
+        return True
+    if known.anchor is None or log.anchor is None:
+        return known.key == log.key
+    return known.key == log.key and known.anchor.place != log.anchor.place

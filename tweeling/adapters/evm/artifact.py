@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -46,9 +47,14 @@ _TROUBLES: Final = {"CustodyLedgerNotOperator": Trouble.OPERATOR, "CustodyLedger
 @cache
 def artifact(contract: str = LEDGER) -> Artifact:
     """Read a contract's artefact."""
-    text = resources.files(__package__).joinpath("artifacts", f"{contract}.json").read_text()
-    value = json.loads(text)
+    value = json.loads(_text(contract))
     return Artifact(value["abi"], _bytes(value["bytecode"]), _bytes(value["runtime"]))
+
+
+def version(code: bytes, contract: str = LEDGER) -> int | None:
+    """Which of the contracts that were ever shipped has this code: 1 for the first of them, None for none."""
+    digest, shipped = hashlib.sha256(code).hexdigest(), _shipped()[contract]
+    return shipped.index(digest) + 1 if digest in shipped else None
 
 
 def refusal(data: str) -> RejectedError:
@@ -66,6 +72,13 @@ def refusal(data: str) -> RejectedError:
 
 
 @cache
+def _shipped() -> dict[str, list[str]]:
+    # Every version stays in it: a log lives in its contract longer than a program in its version.
+    value: dict[str, list[str]] = json.loads(_text("shipped"))
+    return value
+
+
+@cache
 def _errors() -> dict[bytes, dict[str, Any]]:
     # Each error's name begins with its contract's, so no two are alike.
     abis = (artifact(LEDGER).abi, artifact(REGISTRY).abi)
@@ -79,6 +92,10 @@ def _selector(error: dict[str, Any]) -> bytes:
 
 def _shown(value: object) -> object:
     return f"0x{value.hex()}" if isinstance(value, bytes) else value
+
+
+def _text(name: str) -> str:
+    return resources.files(__package__).joinpath("artifacts", f"{name}.json").read_text()
 
 
 def _bytes(text: str) -> bytes:

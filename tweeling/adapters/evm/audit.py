@@ -12,7 +12,7 @@ from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 from web3 import Web3
 
-from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
+from tweeling.adapters.evm.artifact import ContractRefusedError, version
 from tweeling.adapters.evm.chain import Chain
 from tweeling.adapters.evm.events import TOO_WIDE
 from tweeling.errors import VerificationError
@@ -48,7 +48,7 @@ class EvmChainAudit:
             self._chain.check()
             block = int(eth.block_number)
             code = bytes(eth.get_code(self._address, block))
-        if code != artifact().runtime:
+        if version(code) is None:
             found = "other code than that of CustodyLedger" if code else "no contract"
             raise VerificationError(f"{found} at {self._address} on chain {self._chain.id}", field="contract")
         try:

@@ -32,7 +32,8 @@ _KEY_LENGTH: Final = 6  # what is shorter, such as /v3, is no key
 _STUMBLES: Final = (Web3Exception, DecodingError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 """How web3 and eth-abi trip over an answer that makes no sense."""
 
-LAGS: Final = "It lags: wait a minute, or name another node in ledger.rpc"
+_SETTING: Final = "ledger.rpc"
+LAGS: Final = f"It lags: wait a minute, or name another node in {_SETTING}"
 
 
 class Block(NamedTuple):
@@ -44,15 +45,19 @@ class Block(NamedTuple):
 
 
 class Chain:
-    """One node of one chain; close it, or use it as a context manager."""
+    """One node of one chain; close it, or use it as a context manager.
 
-    def __init__(self, rpc: str, *, chain_id: int, timeout_s: float) -> None:
+    named_by: what a person changes to have another node asked.
+    """
+
+    def __init__(self, rpc: str, *, chain_id: int, timeout_s: float, named_by: str = _SETTING) -> None:
         place, self._secrets = _place(rpc)
         self.name = f"chain {chain_id} at {place}"
         self._transport = Transport(rpc, timeout_s=timeout_s)
         # Of web3's own middleware only what makes answers readable: the rest asks more than we do.
         self.web3 = Web3(self._transport, middleware=[AttributeDictMiddleware])
         self.id = chain_id
+        self._named_by = named_by
 
     def check(self) -> None:
         """Raise ConfigError if the node serves another chain."""
@@ -73,7 +78,9 @@ class Chain:
         name = "latest" if number is None else hex(number)
         found = self.web3.manager.request_blocking(RPCEndpoint("eth_getBlockByNumber"), [name, False])
         if found is None:
-            raise LedgerError(f"{self.name} does not have block {name}", trouble=Trouble.BEHIND, remedy=LAGS)
+            raise LedgerError(
+                f"{self.name} does not have block {name}", trouble=Trouble.BEHIND, remedy=self._mend(LAGS)
+            )
         base = found.get("baseFeePerGas")
         return Block(int(found["number"], 16), bytes(HexBytes(found["hash"])), None if base is None else int(base, 16))
 
@@ -88,7 +95,10 @@ class Chain:
             yield
         except NodeError as exc:
             raise LedgerError(
-                f"{self.name} {exc}", trouble=exc.trouble, remedy=exc.remedy, retry_after_s=exc.retry_after_s
+                f"{self.name} {exc}",
+                trouble=exc.trouble,
+                remedy=self._mend(exc.remedy),
+                retry_after_s=exc.retry_after_s,
             ) from None
         except ContractCustomError as exc:
             raise refusal(str(exc.data)) from exc
@@ -101,7 +111,7 @@ class Chain:
             raise LedgerError(
                 f"{self.name} gave no answer that makes sense ({type(exc).__name__})",
                 trouble=Trouble.NONSENSE,
-                remedy="Name another node in ledger.rpc, if it stays so",
+                remedy=self._mend(f"Name another node in {_SETTING}, if it stays so"),
             ) from exc
 
     def _refused(self, exc: Web3RPCError) -> LedgerError | RejectedError:
@@ -114,6 +124,9 @@ class Chain:
         if code in _NEVER or isinstance(exc, MethodUnavailable):
             return RejectedError(told)
         return LedgerError(told, trouble=Trouble.REFUSED)
+
+    def _mend(self, remedy: str) -> str:
+        return remedy.replace(_SETTING, self._named_by)
 
     def _plain(self, message: object) -> str:
         """A stranger's words, on one line, not for ever, and without the key in our address."""

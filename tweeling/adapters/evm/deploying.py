@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import NamedTuple
 
 from eth_account.signers.local import LocalAccount
+from web3.types import Nonce
+from web3.utils.address import get_create_address
 
 from tweeling.adapters.evm.artifact import artifact
 from tweeling.adapters.evm.chain import Chain
@@ -21,16 +24,21 @@ class Deployed(NamedTuple):
 
     address: str
     block: int
+    block_hash: bytes
     gas: int
     cost: int
 
 
 class Cost(NamedTuple):
-    """What creating it would take. price: of a unit of gas; balance: what the account holds; in wei."""
+    """What creating it would take. price: of a unit of gas; balance: what the account holds; in wei.
+
+    needed: what it has to hold before anything is sent, for prices move until it is mined.
+    """
 
     gas: int
     price: int
     balance: int
+    needed: int
 
     @property
     def wei(self) -> int:
@@ -52,13 +60,19 @@ class Deployment:
         with self._chain.answers():
             self._chain.check()
             gas = self._creation.estimate_gas({"from": self._wallet.address})
-            return Cost(gas, self._wallet.price().now, self._wallet.balance())
+            price = self._wallet.price()
+            return Cost(gas, price.now, self._wallet.balance(), self._wallet.needed(gas, price))
 
-    def deploy(self) -> Deployed:
-        """Do it, and wait until it is mined."""
+    def deploy(self, *, tell: Callable[[str], None] | None = None) -> Deployed:
+        """Do it, and wait until it is mined. tell: is told, once it is sent, at which address it will be."""
+
+        def sent(nonce: int) -> None:
+            if tell is not None:
+                tell(get_create_address(self._wallet.address, Nonce(nonce)))
+
         with self._chain.answers():
             self._chain.check()
-            receipt = self._wallet.send(self._creation)
+            receipt = self._wallet.send(self._creation, sent=sent)
             address = receipt["contractAddress"]
             if receipt["status"] != 1 or address is None:
                 raise UnavailableError(
@@ -67,7 +81,8 @@ class Deployment:
             check_code(self._chain, address)
         log.info("ledger.deployed", extra={"chain": self._chain.id, "contract": address})
         price = receipt.get("effectiveGasPrice", 0)
-        return Deployed(address, receipt["blockNumber"], receipt["gasUsed"], receipt["gasUsed"] * price)
+        block, gas = receipt["blockNumber"], receipt["gasUsed"]
+        return Deployed(address, block, bytes(receipt["blockHash"]), gas, gas * price)
 
 
 def deploy(rpc: str, account: LocalAccount, *, chain_id: int, timeout_s: float = 10, receipt_s: float = 60) -> str:

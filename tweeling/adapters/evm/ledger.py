@@ -15,7 +15,7 @@ from eth_utils.crypto import keccak
 from web3 import Web3
 from web3.types import TxReceipt
 
-from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
+from tweeling.adapters.evm.artifact import ContractRefusedError, artifact, version
 from tweeling.adapters.evm.chain import LAGS, Chain
 from tweeling.adapters.evm.events import ANCHORED, EventSearch
 from tweeling.adapters.evm.transport import NodeError
@@ -112,9 +112,9 @@ class EvmLedger:
     def account(self) -> Account:
         """What anchors cost now, and how many more can be paid for."""
         with self._answers():
-            price = self._wallet.price().now
-            balance = self._wallet.balance()
-        return Account(price, self._wallet.most, balance // (price * ANCHOR_GAS) if price else None)
+            price = self._wallet.price()
+            left = self._wallet.affords(ANCHOR_GAS, price)
+        return Account(price.now, self._wallet.most, left)
 
     def find(self, size: int) -> Anchor | None:
         """The anchor of exactly this size, read from the chain's events."""
@@ -240,13 +240,14 @@ def _check_shape(size: int, root: bytes, proof: Sequence[bytes]) -> None:
         raise InvariantError("a node is not 32 bytes", field="proof")
 
 
-def check_code(chain: Chain, address: ChecksumAddress) -> None:
-    """Raise ConfigError unless the code at the address is that of the contract shipped here."""
+def check_code(chain: Chain, address: ChecksumAddress) -> int:
+    """Raise ConfigError unless the code at the address was shipped once; give its version."""
     code = chain.code(address)
-    if code != artifact().runtime:
+    if (shipped := version(code)) is None:
         found = "other code" if code else "no contract"
         raise ConfigError(
             f"{found} at {address} on chain {chain.id}",
             field="ledger.contract",
-            remedy="It should be the address of a CustodyLedger that this version of Tweeling deployed",
+            remedy="It should be the address of a CustodyLedger of this version of Tweeling or an earlier one",
         )
+    return shipped

@@ -11,12 +11,14 @@ from web3.types import TxReceipt
 
 from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
 from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.depth import await_depth
 from tweeling.adapters.evm.ledger import check_code
 from tweeling.adapters.evm.wallet import Wallet
 from tweeling.domain.log import Head
 from tweeling.errors import ConfigError, UnavailableError
 
 _NOBODY: Final = "0x" + "00" * 20
+_MOVES_SINCE: Final = 2  # the version from which on a contract can hand over and retire a log
 
 
 class Successor(NamedTuple):
@@ -28,12 +30,21 @@ class Successor(NamedTuple):
 
 
 class LogState(NamedTuple):
-    """A log as its contract holds it. proposed: who may take it over, None where nobody was proposed."""
+    """A log as its contract holds it. proposed: who may take it over, None where nobody was proposed.
+
+    version: of the contract; moves: whether it can hand over and retire a log.
+    """
 
     head: Head
     operator: str
     proposed: str | None
     successor: Successor | None
+    version: int
+
+    @property
+    def moves(self) -> bool:
+        """See above."""
+        return self.version >= _MOVES_SINCE
 
 
 class Contract:
@@ -42,30 +53,33 @@ class Contract:
     def __init__(self, chain: Chain, address: str) -> None:
         self.chain = chain
         self.address: ChecksumAddress = Web3.to_checksum_address(address)
-        self.functions: Any = chain.web3.eth.contract(address=self.address, abi=artifact().abi).functions
+        contract: Any = chain.web3.eth.contract(address=self.address, abi=artifact().abi)
+        self.functions, self.events = contract.functions, contract.events
 
-    def check(self) -> None:
-        """Make sure of chain and code."""
+    def check(self) -> int:
+        """Make sure of chain and code; give the code's version."""
         self.chain.check()
-        check_code(self.chain, self.address)
+        return check_code(self.chain, self.address)
 
     def state(self, log_id: bytes) -> LogState | None:
-        """How a log stands, None where nobody has begun it."""
+        """How a log stands, all of it in one block; None where nobody has begun it."""
         with self.chain.answers():
-            self.check()
+            version = self.check()
+            block = self.chain.height()
             try:
                 with self.chain.answers():
-                    size, root, operator = self.functions.head(log_id).call()
+                    size, root, operator = self.functions.head(log_id).call(block_identifier=block)
             except ContractRefusedError as exc:
                 if exc.name != "CustodyLedgerUnknownLog":
                     raise
                 return None
-            proposed = self.functions.proposedOperator(log_id).call()
-            chain_id, ledger, log = self.functions.successorOf(log_id).call()
+            held = Head(int(size), bytes(root))
+            if version < _MOVES_SINCE:
+                return LogState(held, str(operator), None, None, version)
+            proposed = self.functions.proposedOperator(log_id).call(block_identifier=block)
+            chain_id, ledger, log = self.functions.successorOf(log_id).call(block_identifier=block)
         successor = None if ledger == _NOBODY else Successor(int(chain_id), str(ledger), bytes(log))
-        return LogState(
-            Head(int(size), bytes(root)), str(operator), None if proposed == _NOBODY else str(proposed), successor
-        )
+        return LogState(held, str(operator), None if proposed == _NOBODY else str(proposed), successor, version)
 
 
 class Keeper:
@@ -83,6 +97,7 @@ class Keeper:
         self._contract = contract
         self._log_id = log_id
         self._wallet = Wallet(contract.chain, account, receipt_s=receipt_s, most_wei=most_wei)
+        self._mined: tuple[int, bytes] | None = None
 
     def state(self) -> LogState:
         """How the log stands; raises ConfigError where nobody has begun it."""
@@ -98,23 +113,61 @@ class Keeper:
     def propose(self, address: str | None) -> None:
         """Offer the log to another account; None withdraws the offer. Only its operator may."""
         proposed = None if address is None else Web3.to_checksum_address(address)
-        if self.state().proposed != proposed:
+        if self._movable().proposed != proposed:
             self._send(self._contract.functions.proposeOperator(self._log_id, proposed or _NOBODY))
 
     def accept(self) -> None:
-        """Take the log over. Only who was proposed may."""
-        if self.state().operator != self._wallet.address:
-            self._send(self._contract.functions.acceptOperator(self._log_id))
+        """Take the log over; raises ConfigError where it is not offered to this account."""
+        state, mine = self._movable(), self._wallet.address
+        if state.operator == mine:
+            return
+        if state.proposed != mine:
+            raise ConfigError(
+                f"the log is not offered to {mine}",
+                field="ledger.key_file",
+                remedy=f"With its operator's key first: `tweeling ledger rotate-operator --to {mine}`",
+            )
+        self._send(self._contract.functions.acceptOperator(self._log_id))
 
     def retire(self, successor: Successor) -> Head:
         """End the log here for ever, and give the head from which its successor goes on. Only its operator may."""
-        if self.state().successor != successor:
-            self._send(self._contract.functions.retire(self._log_id, successor))
-        return self.state().head
+        state = self._movable()
+        if state.successor == successor:
+            return state.head
+        receipt = self._send(self._contract.functions.retire(self._log_id, successor))
+        # Not asked for afterwards: another node may answer, which has not seen it yet.
+        told = self._contract.events.LogRetired().process_receipt(receipt)[0]["args"]
+        return Head(int(told["size"]), bytes(told["root"]))
+
+    def await_depth(self, confirmations: int) -> None:
+        """Wait until what was done last is so many blocks deep; what was done before counts from the newest block."""
+        chain = self._contract.chain
+        if self._mined is None:
+            with chain.answers():
+                newest = chain.block()
+            self._mined = newest.number, newest.hash
+        await_depth(chain, *self._mined, confirmations)
+
+    def _movable(self) -> LogState:
+        """How the log stands, where its contract can hand it over and retire it."""
+        state = self.state()
+        check_moves(state)
+        return state
 
     def _send(self, call: Any) -> TxReceipt:
         with self._contract.chain.answers():
             receipt = self._wallet.send(call)
             if receipt["status"] != 1:
                 raise UnavailableError(f"transaction {receipt['transactionHash'].to_0x_hex()} reverted")
+            self._mined = int(receipt["blockNumber"]), bytes(receipt["blockHash"])
             return receipt
+
+
+def check_moves(state: LogState) -> None:
+    """Raise ConfigError where the contract was made before logs could be handed over and retired."""
+    if not state.moves:
+        raise ConfigError(
+            f"the contract is of version {state.version}, which can neither hand over nor retire a log",
+            field="ledger.contract",
+            remedy="The log goes on in it, with the key that began it; nothing has to be done",
+        )

@@ -27,12 +27,21 @@ class AnchorReader:
         self._rpc = rpc
         self._timeout_s = timeout_s
 
-    def __call__(self, log: TrustedLog, size: int) -> Anchor | None:
-        """The anchor of exactly this size, None if the chain holds none; the code at the address must be ours."""
+    def __call__(self, log: TrustedLog, size: int, block: int = 0) -> Anchor | None:
+        """The anchor of exactly this size, None if the chain holds none; the code at the address must be ours.
+
+        block: where it is said to be; raises UndecidedError where the node has not seen that one yet.
+        """
         pinned = _pinned(log)
         log_id = _bytes(pinned.log_id)
         with self._chain(pinned) as chain, chain.answers():
             contract = Contract(chain, pinned.contract)
+            chain.check()
+            if (height := chain.height()) < block:
+                raise UndecidedError(
+                    f"{chain.name} is at block {height}, before block {block}, where the receipt says it is anchored: "
+                    "wait for it, or ask another node"
+                )
             contract.check()
             search = EventSearch(chain, contract.address)
             event = next(search.newest_first([ANCHORED, log_id, size.to_bytes(32)], first=0), None)
@@ -55,6 +64,7 @@ class AnchorReader:
         Raises VerificationError where one does not continue the log, UndecidedError where it is on another chain.
         """
         pinned = _pinned(log)
+        seen = {(*pinned.place, pinned.log_id)}
         with self._chain(pinned) as chain:
             for _ in range(_MOST_MOVES):
                 state = Contract(chain, pinned.contract).state(_bytes(pinned.log_id))
@@ -68,7 +78,7 @@ class AnchorReader:
                 first = self._first(chain, Contract(chain, after.ledger), after.log_id)
                 if first is None:
                     return
-                if first != state.head:
+                if state.head.size and first != state.head:  # of nothing, anything is a continuation
                     raise VerificationError(
                         f"the log was retired at size {state.head.size} and begins in contract {after.ledger} with "
                         f"size {first.size}, or another root: it is not continued there",
@@ -77,10 +87,13 @@ class AnchorReader:
                 pinned = TrustedContract(
                     chain_id=after.chain_id, contract=after.ledger, log_id=f"0x{after.log_id.hex()}"
                 )
+                if (place := (*pinned.place, pinned.log_id)) in seen:
+                    return  # a circle, which leads nowhere
+                seen.add(place)
                 yield pinned
 
     def _chain(self, pinned: TrustedContract) -> Chain:
-        return Chain(self._rpc, chain_id=pinned.chain_id, timeout_s=self._timeout_s)
+        return Chain(self._rpc, chain_id=pinned.chain_id, timeout_s=self._timeout_s, named_by="--rpc")
 
     def _first(self, chain: Chain, contract: Contract, log_id: bytes) -> Head | None:
         """The first head that a contract held of a log, None where it held none."""

@@ -14,7 +14,7 @@ from eth_utils.crypto import keccak
 from web3 import Web3
 from web3.types import TxReceipt
 
-from tweeling.adapters.evm.artifact import REGISTRY, ContractRefusedError, artifact
+from tweeling.adapters.evm.artifact import REGISTRY, ContractRefusedError, artifact, version
 from tweeling.adapters.evm.chain import Chain
 from tweeling.adapters.evm.events import EventSearch, Topic
 from tweeling.adapters.evm.wallet import Call, Wallet
@@ -216,10 +216,10 @@ def _check_shape(**values: bytes | int) -> None:
 
 def _check_code(chain: Chain, address: ChecksumAddress) -> None:
     code = bytes(chain.web3.eth.get_code(address))
-    if code != artifact(REGISTRY).runtime:
+    if version(code, REGISTRY) is None:
         found = "other code" if code else "no contract"
         raise ConfigError(
             f"{found} at {address} on chain {chain.id}",
             field="registry.contract",
-            remedy="It should be the address of a PartnerRegistry that this version of Tweeling deployed",
+            remedy="It should be the address of a PartnerRegistry of this version of Tweeling or an earlier one",
         )

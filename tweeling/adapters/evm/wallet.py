@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from eth_account.signers.local import LocalAccount
@@ -44,6 +45,11 @@ class Price(NamedTuple):
     def now(self) -> int:
         """What the next block would take."""
         return (self.base or 0) + self.tip
+
+    @property
+    def ample(self) -> int:
+        """What is offered at first, with room for the base fee to double; what is not needed is not paid."""
+        return self.tip if self.base is None else 2 * self.base + self.tip
 
 
 class Bid(NamedTuple):
@@ -95,8 +101,16 @@ class Wallet:
         """What the account holds, in wei."""
         return int(self._chain.web3.eth.get_balance(self.address))
 
-    def send(self, call: Call) -> TxReceipt:
-        """Send and wait for the receipt; belongs inside `Chain.answers`.
+    def needed(self, gas: int, price: Price) -> int:
+        """What the account has to hold before a call of so much gas is sent; most of it comes back."""
+        return _needed(gas, price, self._most)
+
+    def affords(self, gas: int, price: Price) -> int | None:
+        """See `affords`."""
+        return affords(self.balance(), gas, price, self._most)
+
+    def send(self, call: Call, *, sent: Callable[[int], None] | None = None) -> TxReceipt:
+        """Send and wait for the receipt; belongs inside `Chain.answers`. sent: is told the nonce, once it is under way.
 
         Raises LedgerError where gas is too dear (`fee`), the account too poor (`funds`), or nothing is mined in time
         (`stuck`): then the transaction is on its way all the same. Else web3's errors.
@@ -106,7 +120,7 @@ class Wallet:
             if self._over.is_set():  # while it waited, perhaps: what is under way is left alone
                 raise LedgerError("nothing more is sent, for the program ends", trouble=Trouble.STUCK)
             # Before the price, because it says without cost what the contract would refuse.
-            gas = call.estimate_gas({"from": self.address}) * 11 // 10
+            gas = _roomy(call.estimate_gas({"from": self.address}))
             price = self.price()
             bid = self._bid(price, nonce)
             self._check_funds(gas * bid.most)
@@ -121,6 +135,8 @@ class Wallet:
             signed = self._account.sign_transaction(transaction)  # type: ignore[arg-type]  # two packages, two names for it
             self._sent = _Sent(nonce, signed.hash, bid)
             self._submit(signed.raw_transaction, bid)
+            if sent is not None:
+                sent(nonce)
             return self._receipt(signed.hash, nonce)
 
     def interrupt(self) -> None:
@@ -149,8 +165,7 @@ class Wallet:
                 trouble=Trouble.FEE,
                 remedy="It is tried again as prices fall; a higher max_fee_gwei goes on sooner",
             )
-        # Room for the base fee to double before it is mined; what is not needed is not paid.
-        bid = Bid(2 * price.base + price.tip if price.base is not None else price.tip, price.tip)
+        bid = Bid(price.ample, price.tip)
         most = self._most if self._most is not None else _MOST * bid.most
         if (sent := self._sent) is not None and sent.nonce == nonce:
             raised = Bid(*(_above(each, _STEP) for each in sent.bid))
@@ -248,9 +263,24 @@ def _above(wei: int, step: float) -> int:
     return max(math.ceil(wei * step), wei + 1)
 
 
+def affords(balance: int, gas: int, price: Price, most: int | None) -> int | None:
+    """How many calls of so much gas an account can send, None for any number; the last needs more than it takes."""
+    if not price.now:
+        return None
+    return max(0, (balance - _needed(gas, price, most)) // (gas * price.now) + 1)
+
+
 def coins(wei: int) -> str:
     """An amount of a chain's money, to read."""
     return f"{wei / 10**18:.6g} coins"
+
+
+def _needed(gas: int, price: Price, most: int | None) -> int:
+    return _roomy(gas) * (price.ample if most is None else min(price.ample, most))
+
+
+def _roomy(gas: int) -> int:
+    return gas * 11 // 10
 
 
 def _gwei(wei: int) -> str:
