@@ -72,6 +72,7 @@ class _CustodyChecks:
         while claim is not None:
             claim.by.add(claim.what, f"size {claim.size}", expected=f"at most {self._size} entries", found=claim.size)
             claim = next(claims, None)
+        self._heads.finish(self._size)
         self._entries.say(f"{self._size:,} entries")
         if self._erased:
             self._entries.say(f"of {self._erased:,} the event is erased")
