@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cbor2
 from support_custody import Bench, encode, shipping
 
 from tweeling.adapters.sql.audit import open_records_audit
@@ -75,6 +76,15 @@ class Log(NamedTuple):
             told = ChainCheck(chain or self.chain, asked)  # type: ignore[arg-type]  # all that is asked of it
             records = asked.enter_context(open_records_audit(self.url))
             return [_records_file(records), *audit_custody(records, self.trusted, told)]
+
+    def disclose(self, place: int, other: Callable[[list[Any]], list[Any]]) -> None:
+        """Put another list of disclosures behind an entry, with care."""
+        with closing(sqlite3.connect(self.path)) as db:
+            (raw,) = db.execute("SELECT disclosures FROM event WHERE idx = ?", (place,)).fetchone()
+            shown = cbor2.loads(raw)
+            assert other(shown) != shown
+            db.execute("UPDATE event SET disclosures = ? WHERE idx = ?", (cbor2.dumps(other(shown)), place))
+            db.commit()
 
     def rows(self, table: str) -> list[Row]:
         names = COLUMNS[table]

@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from random import Random
 
-import cbor2
 import pytest
 from support_edits import (
     COLUMNS,
@@ -109,13 +108,23 @@ def test_an_anchor_that_the_chain_does_not_hold_is_named_unless_the_node_is_behi
 
 def _without(log: Log, place: int, field: str) -> list[str]:
     """What is found when a field is cut out of an entry's disclosures, with care."""
-    with closing(sqlite3.connect(log.path)) as db:
-        (raw,) = db.execute("SELECT disclosures FROM event WHERE idx = ?", (place,)).fetchone()
-        left = [item for item in cbor2.loads(raw) if item[1] != field]
-        assert len(left) == len(cbor2.loads(raw)) - 1
-        db.execute("UPDATE event SET disclosures = ? WHERE idx = ?", (cbor2.dumps(left), place))
-        db.commit()
+    log.disclose(place, lambda shown: [item for item in shown if item[1] != field])
     return findings(log.audit())
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_disclosure_that_stands_twice_is_named(log: Log, at: int) -> None:
+    log.disclose(2, lambda shown: [*shown, shown[at]])
+    assert any(
+        "disclosure, entry 2: expected" in line and line.endswith("once, found twice") for line in findings(log.audit())
+    )
+
+
+def test_disclosures_in_another_order_say_the_same(log: Log) -> None:
+    log.disclose(1, lambda shown: shown[::-1])
+    assert findings(log.audit()) == []
+    log.disclose(2, lambda shown: shown[::-1])
+    assert any("/lot/…, entry 2" in line for line in findings(log.audit()))
 
 
 @pytest.mark.parametrize(

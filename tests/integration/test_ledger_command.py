@@ -15,14 +15,17 @@ import httpx
 import pytest
 from eth_account import Account
 from support_broker import until
-from support_chain import DevChain, running_anvil
+from support_chain import CHAIN_ID, DevChain, running_anvil
 from support_contracts import deploy_first_version
-from support_custody import shipping
+from support_custody import Bench, shipping
 from support_installation import Made, copied, init, tweeling
 
 from tweeling import config
 from tweeling.adapters.evm import EvmLedger, deploy, devchain
 from tweeling.adapters.evm.keyfile import address_of, load_key
+from tweeling.adapters.sql.engine import open_records
+from tweeling.adapters.sql.log import SqlLogStore
+from tweeling.bootstrap.readings import records_url
 from tweeling.cli import main
 
 Run = Callable[..., str]
@@ -326,6 +329,31 @@ def test_options_that_do_not_fit_are_named(run: Run) -> None:
         said = run(*words, code=2)
         assert told in said
         assert "KEY123" not in said
+
+
+def test_of_a_log_that_was_just_retired_it_is_said_how_it_goes_on(made: Made, run: Run, chain: DevChain) -> None:
+    run("deploy", "--yes")
+    settings = config.load(made.installation.config)
+    account, contract = load_key(settings.ledger.key_file, settings.ledger.passphrase_file), settings.ledger.contract
+    assert contract is not None
+    with closing(open_records(records_url(settings))) as records:
+        bench = Bench(SqlLogStore(records))
+        bench.capture(shipping(1), shipping(2))
+        bench.integrate()
+        head, origin = bench.store.checkpoint(), settings.custody.origin
+        assert head is not None
+        with closing(
+            EvmLedger(rpc=chain.rpc, chain_id=CHAIN_ID, contract=contract, account=account, origin=origin)
+        ) as ledger:
+            bench.store.save_anchor(ledger.anchor(head.size, head.root, []))
+    successor = re.search(r"--successor-contract (0x[0-9a-fA-F]{40})", run("deploy", "--yes", "--again"))
+    assert successor is not None
+    run("retire", "--successor-contract", successor[1], "--yes")
+    told = _status(run)
+    assert (told["problems"], told["head_size"], told["begins_with"]) == ([], None, 2)
+    assert "not begun: restart the hub; its first anchor here is size 2" in run("status")
+    made.configure(f'continues = "{head.size}:0x{head.root.hex()}"', "")
+    assert f"and this one was anchored in {contract} on chain 31337" in _status(run, code=1)["problems"][0]
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from tweeling.adapters.evm.operating import Contract, LogState
 from tweeling.adapters.evm.wallet import affords, coins, price_of
 from tweeling.adapters.sql.engine import records_to_read
 from tweeling.adapters.sql.log import SqlLogStore
-from tweeling.bootstrap.ledger import most_wei
+from tweeling.bootstrap.ledger import first_head, most_wei
 from tweeling.bootstrap.readings import records_url
 from tweeling.cli.installation import Installation
 from tweeling.cli.ledger import chain_of, contract_of, log_of
@@ -58,6 +58,7 @@ class _Told:
     height: int | None = None
     head_size: int | None = None
     head_agrees: bool | None = None
+    begins_with: int | None = None
     operator: str | None = None
     proposed_operator: str | None = None
     retired: bool = False
@@ -124,7 +125,10 @@ def _ask(settings: Settings, told: _Told, store: LogStore | None) -> None:
                 told.contract_version = contract.check()
             state = contract.state(bytes.fromhex(told.log_id[2:]))
             told.contract_is_ours = True
-        _compare(told, state, store)
+        if state is None:
+            _not_begun(told, anchor, first_head(settings.ledger))
+        else:
+            _compare(told, state, store)
     except ConfigError as exc:
         if told.contract is not None and exc.field == "ledger.contract":
             told.contract_is_ours = False
@@ -168,7 +172,7 @@ def _wanted(price: int) -> int:
 
 
 def _depth(told: _Told, chain: Chain, anchor: Anchor) -> None:
-    if anchor.contract.lower() != (told.contract or "").lower() or told.height is None or told.height < anchor.block:
+    if not _here(told, anchor) or told.height is None or told.height < anchor.block:
         return
     held = chain.block(anchor.block).hash == anchor.block_hash
     told.confirmations = told.height - anchor.block + 1 if held else 0
@@ -176,11 +180,24 @@ def _depth(told: _Told, chain: Chain, anchor: Anchor) -> None:
         told.problem(f"block {anchor.block}, which held the anchor of size {anchor.size}, is no longer of this chain")
 
 
-def _compare(told: _Told, state: LogState | None, store: LogStore | None) -> None:
-    if state is None:
-        if told.anchored_size:
-            told.problem("the contract knows no such log, and this one was anchored there")
+def _not_begun(told: _Told, anchor: Anchor | None, first: Head | None) -> None:
+    if first is not None:
+        told.begins_with = first.size
+    if anchor is None:
         return
+    if _here(told, anchor):
+        told.problem("the contract knows no such log, and this one was anchored there")
+    elif first is None:
+        told.problem(
+            f"the contract knows no such log, and this one was anchored in {anchor.contract} on chain {anchor.chain_id}"
+        )
+
+
+def _here(told: _Told, anchor: Anchor) -> bool:
+    return (anchor.chain_id, anchor.contract.lower()) == (told.chain_id, (told.contract or "").lower())
+
+
+def _compare(told: _Told, state: LogState, store: LogStore | None) -> None:
     told.head_size, told.operator, told.proposed_operator = state.head.size, state.operator, state.proposed
     told.head_agrees = _agrees(state.head, store)
     if not told.head_agrees:
@@ -209,7 +226,10 @@ def _lines(told: _Told) -> Iterator[tuple[str, str]]:
     if told.operator is not None:
         offered = f", offered to {told.proposed_operator}" if told.proposed_operator else ""
         yield "operator", f"{told.operator}{' (our key)' if told.operator == told.account else ''}{offered}"
-    head = "not begun" if told.head_size is None else f"size {told.head_size:,}"
+    begins = (
+        "" if told.begins_with is None else f": restart the hub; its first anchor here is size {told.begins_with:,}"
+    )
+    head = f"not begun{begins}" if told.head_size is None else f"size {told.head_size:,}"
     yield "head", head + {True: ", as in this log", False: ", NOT as in this log", None: ""}[told.head_agrees]
     yield "events", f"{told.size:,} in the log, {told.pending:,} pending"
     if told.anchored_block is not None:

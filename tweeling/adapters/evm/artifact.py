@@ -58,8 +58,11 @@ def version(code: bytes, contract: str = LEDGER) -> int | None:
 
 
 def refusal(data: str) -> RejectedError:
-    """Say which custom error a revert's data is."""
-    raw = _bytes(data)
+    """Say which custom error a revert's data is, whatever a node sends as such."""
+    try:
+        raw = _bytes(data)
+    except ValueError:
+        raw = b""
     if (error := _errors().get(raw[:4])) is None:
         return RejectedError(f"the contract reverted with {data[:74]}")
     types = [part["type"] for part in error["inputs"]]

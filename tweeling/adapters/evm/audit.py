@@ -80,14 +80,14 @@ class EvmChainAudit:
             span = 2 * span if len(rows) < _MANY else span
 
     def _rows(self, first: int, last: int) -> list[AnchorRow]:
+        asked = [HexBytes(_ANCHORED), HexBytes(self._log_id)]
         events = self._chain.web3.eth.get_logs(
-            {
-                "address": self._address,
-                "topics": [HexBytes(_ANCHORED), HexBytes(self._log_id)],
-                "fromBlock": first,
-                "toBlock": last,
-            }
+            {"address": self._address, "topics": asked, "fromBlock": first, "toBlock": last}
         )
+        for event in events:
+            told = (str(event["address"]).lower(), [bytes(topic) for topic in event["topics"][:2]])
+            if told != (self._address.lower(), asked) or not first <= int(event["blockNumber"]) <= last:
+                raise ValueError("an event that was not asked for")  # told as an answer without sense
         return [
             AnchorRow(
                 size=int.from_bytes(event["topics"][2]),

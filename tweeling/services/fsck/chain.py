@@ -26,7 +26,7 @@ class ChainCheck:
         self._seen = Look(0, 0, b"")
         self._newest: AnchorRow | None = None
         self._waiting: deque[AnchorRow] = deque(maxlen=_NAMED)  # without a row, and above every row so far
-        self._left = 0  # how many of those there are
+        self._left: list[int] = []  # the sizes of all of those
         self._count = 0
         try:
             chain = closing.enter_context(installation.chain())
@@ -70,7 +70,7 @@ class ChainCheck:
         if event.block > self._seen.block:  # since the first look, and the records are older
             return False
         self._waiting.append(event)
-        self._left += 1
+        self._left.append(event.size)
         return True
 
     def _miss_event(self, row: AnchorRow) -> None:
@@ -84,12 +84,12 @@ class ChainCheck:
         """A hub takes up what it has missed before it anchors more: where a later row stands, these were there once."""
         for event in self._waiting:
             self.check.add("anchor", f"size {event.size}", expected=f"a row, as block {event.block} says", found=None)
-        self.check.more += self._left - len(self._waiting)
+        self.check.more += len(self._left) - len(self._waiting)
         self._waiting.clear()
-        self._left = 0
+        self._left.clear()
 
-    def finish(self) -> None:
-        """The chain's events are all read: the contract's head is the newest of them."""
+    def finish(self, entries: int) -> None:
+        """The chain's events are all read: the contract's head is the newest of them. entries: of the log."""
         if self._chain is None:
             return
         newest = (self._newest.size, self._newest.root.hex()) if self._newest else (0, "")
@@ -97,6 +97,6 @@ class ChainCheck:
         self.check.say(
             f"{self._count:,} anchors compared with chain {self._chain.chain_id}, block {self._seen.block:,}"
         )
-        if self._left:
-            sizes = ", ".join(str(event.size) for event in self._waiting)
-            self.check.say(f"{self._left:,} more are on the chain, which a hub takes up when it runs: {sizes}")
+        if left := [size for size in self._left if size <= entries]:
+            sizes = ", ".join(map(str, left[-_NAMED:]))
+            self.check.say(f"{len(left):,} more are on the chain, which a hub takes up when it runs: {sizes}")

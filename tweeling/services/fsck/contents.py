@@ -68,6 +68,8 @@ def _opened(check: Check, where: str, disclosures: bytes, said: Entry) -> dict[s
     for salt, name, value in parse_cbor(disclosures, field="disclosures"):
         if not isinstance(salt, bytes) or _digest(salt, name, value) not in said.commitments:
             check.add("disclosure", where, expected="committed to by the entry", found=f"{name} is not")
+        if name in fields:
+            check.add("disclosure", where, expected=f"{name} once", found="twice")
         fields[name] = value
     return fields
 

@@ -67,9 +67,12 @@ class _CustodyChecks:
             lots.take(place, expected, self._contents(row, event))
             claim = self._compare_root(claims, claim)
         lots.finish()
+        if lots.astray:
+            lots.follow(self._once_more())
         while claim is not None:
             claim.by.add(claim.what, f"size {claim.size}", expected=f"at most {self._size} entries", found=claim.size)
             claim = next(claims, None)
+        self._heads.finish(self._size)
         self._entries.say(f"{self._size:,} entries")
         if self._erased:
             self._entries.say(f"of {self._erased:,} the event is erased")
@@ -77,14 +80,19 @@ class _CustodyChecks:
             self._entries.say(f"{self._unknown:,} are of a type that this program does not know")
 
     def _contents(self, row: EntryRow, event: EventRow | None) -> Contents | None:
-        try:
-            said = entry.read(row.body)
-        except VerificationError as exc:
-            self._entries.add("entry", f"entry {row.place}", expected="commitments", found=exc)
-            return None
-        self._erased += event is not None and event.event is None
-        self._unknown += said.type != entry.EPCIS
-        return check_contents(self._entries, row, event, said)
+        contents = _read(self._entries, row, event)
+        if contents is not None:
+            self._erased += event is not None and event.event is None
+            self._unknown += contents.said.type != entry.EPCIS
+        return contents
+
+    def _once_more(self) -> Iterator[tuple[int, bytes, Contents | None]]:
+        """Every entry with what it says; what disagrees in it is named already."""
+        events = ((row.place, row) for row in self._records.events())
+        entries = ((row.place, row) for row in self._records.entries())
+        for place, row, event in merge(entries, events):
+            if row is not None:
+                yield place, hashlib.sha256(b"\x00" + row.body).digest(), _read(Check(""), row, event)
 
     def _compare_root(self, claims: Iterator[Claimed], claim: Claimed | None) -> Claimed | None:
         """Compare the heads of the tree as it is now; return the next one, of a larger tree."""
@@ -125,6 +133,15 @@ class _CustodyChecks:
     def _tree_node(self, level: int, index: int, expected: bytes | None, found: bytes | None) -> None:
         if expected != found:
             self._tree.add("subtree", f"level {level} index {index}", expected=expected, found=found)
+
+
+def _read(check: Check, row: EntryRow, event: EventRow | None) -> Contents | None:
+    try:
+        said = entry.read(row.body)
+    except VerificationError as exc:
+        check.add("entry", f"entry {row.place}", expected="commitments", found=exc)
+        return None
+    return check_contents(check, row, event, said)
 
 
 def _placed(rows: Iterator[NodeRow]) -> Iterator[tuple[int, bytes]]:

@@ -31,6 +31,7 @@ class HeadsCheck:
         self._records = records
         self._trusted = trusted
         self._chain = chain
+        self._unsigned: list[int] = []  # which the chain alone tells of
 
     def claimed(self) -> Iterator[Claimed]:
         """Every head, the smallest first."""
@@ -42,8 +43,10 @@ class HeadsCheck:
                 checkpoints += 1
                 self._check_note(checkpoint)
                 yield Claimed(self.check, "checkpoint", size, checkpoint.root)
-            elif anchor is not None or counts:
-                self.check.add("checkpoint", f"size {size}", expected="signed, for it is anchored", found=None)
+            elif anchor is not None:
+                self._miss(size)
+            elif counts:
+                self._unsigned.append(size)
             if anchor is not None:
                 anchors += 1
                 self._check_place(anchor)
@@ -52,7 +55,16 @@ class HeadsCheck:
                 yield Claimed(self._chain.check, "anchor on the chain", size, told.root)
         unsigned = "" if self._trusted else ", signatures not verified: there is no trust file"
         self.check.say(f"{checkpoints:,} checkpoints, {anchors:,} anchors{unsigned}")
-        self._chain.finish()
+
+    def finish(self, entries: int) -> None:
+        """All claims are compared. Of a size that the log does not have, the chain's own check tells."""
+        for size in self._unsigned:
+            if size <= entries:
+                self._miss(size)
+        self._chain.finish(entries)
+
+    def _miss(self, size: int) -> None:
+        self.check.add("checkpoint", f"size {size}", expected="signed, for it is anchored", found=None)
 
     def _by_size(self) -> Iterator[tuple[int, tuple[HeadRow | None, AnchorRow | None] | None, AnchorRow | None]]:
         checkpoints = ((row.size, row) for row in self._records.checkpoints())
