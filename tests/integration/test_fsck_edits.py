@@ -138,6 +138,33 @@ def test_the_context_of_a_document_that_is_cut_out_looks_like_a_decoy(log: Log) 
     assert _without(log, 3, "/context") == []
 
 
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (
+            "CREATE TRIGGER x AFTER INSERT ON entry BEGIN DELETE FROM anchor; END",
+            "trigger x: no program of ours made it",
+        ),
+        ("CREATE VIEW x AS SELECT * FROM anchor", "view x: no program of ours made it"),
+        ("CREATE TABLE x (y)", "table x: no program of ours made it"),
+        ("DROP INDEX entry_event_id", "index entry_event_id: it is gone"),
+        ("ALTER TABLE anchor ADD COLUMN x TEXT", "table anchor: it is another"),
+    ],
+)
+def test_a_schema_that_no_program_of_ours_made_is_named(log: Log, statement: str, told: str) -> None:
+    with closing(sqlite3.connect(log.path)) as db:
+        db.execute(statement)
+    (line,) = findings(log.audit())
+    assert line.startswith("records file: ")
+    assert line.endswith(told)
+
+
+def test_what_sqlite_counts_for_its_planner_is_no_finding(log: Log) -> None:
+    with closing(sqlite3.connect(log.path)) as db:
+        db.execute("ANALYZE")
+    assert findings(log.audit()) == []
+
+
 def test_text_that_is_none_is_taken_to_no_other_store(log: Log) -> None:
     with closing(sqlite3.connect(log.path)) as db:
         db.execute("UPDATE event SET submitter = CAST(x'ff' AS TEXT) WHERE idx = 2")
