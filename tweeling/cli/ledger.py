@@ -48,7 +48,7 @@ def deploy(data: Path, *, again: bool, yes: bool, out: Console) -> None:
         deployment = Deployment(chain, account, receipt_s=_MINED_S, most_wei=most_wei(ledger))
         cost = deployment.cost()
         _tell_cost(cost, account, chain, out)
-        _agree("Create the contract?", yes=yes)
+        _agree("Create the contract?", out, yes=yes)
         made = deployment.deploy()
     price = f"{made.gas:,} gas, {coins(made.cost)}"
     out.print(f"{made.address}: created in block {made.block} of chain {ledger.chain_id}, for {price}", markup=False)
@@ -238,9 +238,17 @@ def _tell_cost(cost: Cost, account: LocalAccount, chain: Chain, out: Console) ->
         )
 
 
-def _agree(question: str, *, yes: bool) -> None:
-    if not yes:
-        typer.confirm(question, abort=True)
+def _agree(question: str, out: Console, *, yes: bool) -> None:
+    if yes:
+        return
+    try:
+        agreed = typer.confirm(question)
+    except typer.Abort:
+        out.print("\nNothing is changed. Where nobody answers, --yes agrees.")
+        raise
+    if not agreed:
+        out.print("Nothing is changed.")
+        raise typer.Abort
 
 
 def _node(rpc: str) -> str:
