@@ -169,8 +169,11 @@ def open_records_audit(url: str) -> Iterator[SqlRecordsAudit]:
         with _translated(), engine.connect() as connection:  # begins with the first query, and is rolled back
             done = connection.execute(sa.text("SELECT max(version) FROM schema_version")).scalar()
             if done != (known := migrations()[-1][0]):
+                newer = (done or 0) > known
                 raise ConfigError(
-                    f"schema {done}, this program knows {known}", field="records", remedy="Start the hub once with it"
+                    f"schema {done}, this program knows {known}",
+                    field="records",
+                    remedy="Use the newer Tweeling that wrote it" if newer else "Run `tweeling migrate`",
                 )
             yield SqlRecordsAudit(connection)
     finally:
