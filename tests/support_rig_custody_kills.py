@@ -46,14 +46,14 @@ class Kill(NamedTuple):
 
 
 def plan(seed: int, count: int, *, server: bool = False) -> list[Kill]:
-    """Deal every point evenly, in random order; the hub dies at each, at some another too, or instead."""
+    """Deal points evenly, in random order, until the hub dies so often; at some another dies too, or instead."""
     rng = Random(seed)
     deck: list[str] = []
-    while len(deck) < count:
-        deck += rng.sample(POINTS, len(POINTS))
     others = ["chain", *(["server"] if server else [])]
-    kills = []
-    for number, point in enumerate(deck[:count]):
+    kills: list[Kill] = []
+    while deaths(kills, "hub") < count:
+        deck = deck or rng.sample(POINTS, len(POINTS))
+        number, point = len(kills), deck.pop(0)
         victims: tuple[str, ...] = ("hub",)
         if point in {"answers", "append", "checkpoint"} and number % 2:
             other = rng.choice(others)
@@ -61,6 +61,11 @@ def plan(seed: int, count: int, *, server: bool = False) -> list[Kill]:
         most = 40 if point in {"answers", "append"} else 2
         kills.append(Kill(victims, point, rng.randint(1, most), rng.random()))
     return kills
+
+
+def deaths(kills: Sequence[Kill], victim: str) -> int:
+    """How often a plan kills somebody."""
+    return sum(victim in kill.victims for kill in kills)
 
 
 class History:

@@ -25,7 +25,7 @@ from support_edits import (
 
 from tweeling.adapters.sql.audit import open_records_audit
 from tweeling.adapters.sql.tables import EVENT, METADATA
-from tweeling.errors import TweelingError, VerificationError
+from tweeling.errors import ConfigError, TweelingError, VerificationError
 
 TABLES = sorted(COLUMNS)
 FEW = 8
@@ -136,6 +136,54 @@ def test_a_disclosure_that_is_cut_out_is_missed(log: Log, field: str) -> None:
 
 def test_the_context_of_a_document_that_is_cut_out_looks_like_a_decoy(log: Log) -> None:
     assert _without(log, 3, "/context") == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (
+            "CREATE TRIGGER x AFTER INSERT ON entry BEGIN DELETE FROM anchor; END",
+            "trigger x: no program of ours made it",
+        ),
+        ("CREATE VIEW x AS SELECT * FROM anchor", "view x: no program of ours made it"),
+        ("CREATE TABLE x (y)", "table x: no program of ours made it"),
+        ("DROP INDEX entry_event_id", "index entry_event_id: it is gone"),
+        ("ALTER TABLE anchor ADD COLUMN x TEXT", "table anchor: it is another"),
+    ],
+)
+def test_a_schema_that_no_program_of_ours_made_is_named(log: Log, statement: str, told: str) -> None:
+    with closing(sqlite3.connect(log.path)) as db:
+        db.execute(statement)
+    (line,) = findings(log.audit())
+    assert line.startswith("records file: ")
+    assert line.endswith(told)
+
+
+def test_what_sqlite_counts_for_its_planner_is_no_finding(log: Log) -> None:
+    with closing(sqlite3.connect(log.path)) as db:
+        db.execute("ANALYZE")
+    assert findings(log.audit()) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("INSERT INTO schema_version VALUES (99, 'x')", "schema 99, .* Use the newer Tweeling that wrote it"),
+        ("DELETE FROM schema_version WHERE version > 1", "schema 1, .* Run `tweeling migrate`"),
+    ],
+)
+def test_of_another_schema_it_is_said_what_to_do(log: Log, statement: str, told: str) -> None:
+    with closing(sqlite3.connect(log.path)) as db:
+        db.execute(statement)
+        db.commit()
+    with pytest.raises(ConfigError, match=told):
+        log.audit()
+
+
+def test_a_trust_file_without_a_contract_pins_no_place_for_anchors_and_it_is_told(log: Log) -> None:
+    other = log._replace(trusted=log.trusted.model_copy(update={"anchor": None}))
+    details = {check.name: check.detail for check in other.audit()}
+    assert details["custody heads"].endswith("where they stand is not compared: the trust file pins no contract")
 
 
 def test_text_that_is_none_is_taken_to_no_other_store(log: Log) -> None:

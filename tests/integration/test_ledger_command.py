@@ -61,11 +61,11 @@ def made(first: Made, tmp_path: Path, chain: DevChain) -> Made:
 def run(made: Made, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `tweeling ledger` in this process, where nobody answers; return what it printed."""
 
-    def run(*arguments: str | Path, code: int = 0) -> str:
+    def run(*arguments: str | Path, code: int = 0, answer: str = "") -> str:
         capsys.readouterr()
         words = ["tweeling", "ledger", *map(str, arguments), "--data", str(made.folder)]
         monkeypatch.setattr(sys, "argv", words)
-        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
         assert main.run() == code, capsys.readouterr()
         told = capsys.readouterr()
         return told.out + told.err
@@ -156,6 +156,11 @@ def test_no_log_is_cut_off_from_a_contract_whose_code_is_not_known(made: Made, r
     assert config.load(made.installation.config).ledger.contract != later, "where there is no contract there is no log"
 
 
+def test_without_a_contract_and_a_key_no_chain_is_configured(made: Made, run: Run) -> None:
+    _key(made).unlink()
+    assert "ledger.contract: no chain is configured" in run("status", code=2)
+
+
 def test_an_account_without_money_is_named_with_what_it_takes(made: Made, run: Run, chain: DevChain) -> None:
     chain.ask("anvil_setBalance", address_of(_key(made)), "0x0")
     said = run("deploy", "--yes", code=1)
@@ -168,7 +173,8 @@ def test_an_account_without_money_is_named_with_what_it_takes(made: Made, run: R
 
 
 def test_nothing_is_done_before_somebody_agrees(made: Made, run: Run) -> None:
-    run("deploy", code=130)  # nobody is there to answer
+    assert "Nothing is changed. Where nobody answers, --yes agrees." in run("deploy", code=130)
+    assert "Nothing is changed.\n" in run("deploy", code=130, answer="n\n")
     assert config.load(made.installation.config).ledger.contract is None
 
 

@@ -13,12 +13,15 @@ SIGNS: dict[str, Any] = {"unconfirmed": 0, "confirmations": None, "wanted": 64}
     ("age", "left", "ledger", "words"),
     [
         (None, None, None, "3 of 7 events pending; nothing anchored yet"),
-        (4.0, None, SIGNS, "3 of 7 events pending; anchored to 4.0 s ago"),
+        (4.0, None, SIGNS, "3 of 7 events pending; anchored as of 4.0 s ago"),
         (
             7300.0,
             1200,
             SIGNS | {"unconfirmed": 2, "confirmations": 3},
-            "3 of 7 events pending; anchored to 2 h ago; 2 seen, 3 of 64 confirmations; the account can pay 1,200 more",
+            (
+                "3 of 7 events pending; anchored as of 2 h ago; 2 seen, 3 of 64 confirmations; "
+                "the account can pay 1,200 more"
+            ),
         ),
     ],
 )

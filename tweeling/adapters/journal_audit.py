@@ -120,7 +120,9 @@ def open_journal(path: Path) -> Iterator[SqliteJournalAudit]:
 
 def _check_there(path: Path) -> None:
     if not path.is_file():
-        raise ConfigError("no journal here", source=str(path), remedy="Name the folder of a hub that has run")
+        raise ConfigError(
+            "no journal here", source=str(path), remedy="Name a hub's folder; if it is one, let the hub run once"
+        )
 
 
 def damage(integrity: Iterator[tuple[Any, ...]], orphans: Iterator[tuple[Any, ...]]) -> Iterator[str]:

@@ -50,7 +50,7 @@ def deploy(data: Path, *, again: bool, yes: bool, out: Console) -> None:
         deployment = Deployment(chain, account, receipt_s=_MINED_S, most_wei=most_wei(ledger))
         cost = deployment.cost()
         _tell_cost(cost, account, chain, out)
-        _agree("Create the contract?", yes=yes)
+        _agree("Create the contract?", out, yes=yes)
         made = deployment.deploy(
             tell=lambda address: out.print(
                 f"Sent: it will be at {address}. If this is interrupted, look there before another is made.",
@@ -282,9 +282,17 @@ def _tell_wait(ledger: LedgerSettings, out: Console, *, interrupted: str = "run 
         )
 
 
-def _agree(question: str, *, yes: bool) -> None:
-    if not yes:
-        typer.confirm(question, abort=True)
+def _agree(question: str, out: Console, *, yes: bool) -> None:
+    if yes:
+        return
+    try:
+        agreed = typer.confirm(question)
+    except typer.Abort:
+        out.print("\nNothing is changed. Where nobody answers, --yes agrees.")
+        raise
+    if not agreed:
+        out.print("Nothing is changed.")
+        raise typer.Abort
 
 
 def _node(rpc: str) -> str:

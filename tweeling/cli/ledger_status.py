@@ -82,6 +82,13 @@ def show_ledger(data: Path, *, as_json: bool, out: Console) -> int:
     settings = config.load(installation.config)
     installation.check_owner()
     ledger = settings.ledger
+    if ledger.contract is None and not ledger.key_file.exists():
+        raise ConfigError(
+            "no chain is configured, and there is no key for one",
+            field="ledger.contract",
+            source=str(installation.config),
+            remedy="A demo makes both where anvil is installed" if installation.is_demo else "Run `tweeling init`",
+        )
     told = _Told(
         origin=settings.custody.origin,
         log_id=f"0x{log_of(settings).hex()}",

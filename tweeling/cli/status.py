@@ -69,7 +69,7 @@ def _signs(answer: dict[str, Any], log_url: str | None) -> Iterator[tuple[str, s
 def _ledger(vitals: dict[str, Any], counts: dict[str, int]) -> str:
     age, signs = vitals["anchor_age_s"], vitals["ledger"]
     told = [f"{vitals['pending']:,} of {counts['events_captured']:,} events pending"]
-    told += ["nothing anchored yet" if age is None else f"anchored to {duration(age)} ago"]
+    told += ["nothing anchored yet" if age is None else f"anchored as of {duration(age)} ago"]
     if signs and signs["unconfirmed"]:
         told += [f"{signs['unconfirmed']:,} seen, {signs['confirmations']} of {signs['wanted']} confirmations"]
     if (left := vitals["anchors_left"]) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_type_hints
@@ -15,7 +15,7 @@ from sqlalchemy import exc as sa_exc
 
 from tweeling.adapters.journal_audit import damage, seen
 from tweeling.adapters.sql import postgres
-from tweeling.adapters.sql.engine import in_our_words, migrations
+from tweeling.adapters.sql.engine import in_our_words, migrations, schema
 from tweeling.adapters.sql.tables import ANCHOR, APPLIED, CHECKPOINT, ENTRY, EVENT, FACT, LOT, MOVEMENT, NODE
 from tweeling.domain.correction import KEY as CORRECTION
 from tweeling.errors import ConfigError, UnavailableError, VerificationError
@@ -26,6 +26,7 @@ _HISTORY = "history"
 _IDENTITY = (MOVEMENT.c.hub, MOVEMENT.c.node, MOVEMENT.c.epoch)
 _MOVEMENTS = tuple(column for column in MOVEMENT.c if column.name != "number")
 _LOTS = sa.select(LOT.c.lot, LOT.c.key, LOT.c.idx, LOT.c.leaf)
+_SCHEMA = "SELECT type, name, sql FROM sqlite_master WHERE name NOT GLOB 'sqlite_stat*'"  # ANALYZE makes those
 _WORDS = {int: "number", str: "text"}
 
 R = TypeVar("R")
@@ -50,9 +51,25 @@ class SqlRecordsAudit:
     def damage(self) -> Iterator[str]:
         """See `RecordsAudit`."""
         if not self._sqlite:
-            return iter(())  # a server looks after its own pages
+            return  # a server looks after its own pages
         checks = (self._rows(sa.text(f"PRAGMA {name}")) for name in ("integrity_check", "foreign_key_check"))
-        return damage(*checks)
+        yield from damage(*checks)
+        yield from self._other_schema()
+
+    def _other_schema(self) -> Iterator[str]:
+        """Tables, indexes, triggers and views that are not as the migrations make them."""
+        found = {(kind, name): sql for kind, name, sql in self._rows(sa.text(_SCHEMA))}
+        with closing(sqlite3.connect(":memory:")) as made:
+            for statement in schema("sqlite"):
+                made.execute(statement)
+            expected = {(kind, name): sql for kind, name, sql in made.execute(_SCHEMA)}
+        for kind, name in sorted({*found, *expected}):
+            if (kind, name) not in found:
+                yield f"{kind} {name}: it is gone"
+            elif (kind, name) not in expected:
+                yield f"{kind} {name}: no program of ours made it"
+            elif found[kind, name] != expected[kind, name]:
+                yield f"{kind} {name}: it is another"
 
     def sources(self) -> Mapping[str, int]:
         """See `RecordsAudit`."""
@@ -145,17 +162,22 @@ class SqlRecordsAudit:
 
 
 @contextmanager
-def open_records_audit(url: str, *, remedy: str = "Start the hub once with it") -> Iterator[SqlRecordsAudit]:
+def open_records_audit(url: str, *, remedy: str = "Run `tweeling migrate`") -> Iterator[SqlRecordsAudit]:
     """Look at a record store as it is now, and change nothing; raises ConfigError for one of another schema.
 
-    remedy: what brings it to the schema of this program.
+    remedy: what brings an older one to the schema of this program.
     """
     engine = _engine(sa.make_url(url))
     try:
         with _translated(), engine.connect() as connection:  # begins with the first query, and is rolled back
             done = connection.execute(sa.text("SELECT max(version) FROM schema_version")).scalar()
             if done != (known := migrations()[-1][0]):
-                raise ConfigError(f"schema {done}, this program knows {known}", field="records", remedy=remedy)
+                newer = (done or 0) > known
+                raise ConfigError(
+                    f"schema {done}, this program knows {known}",
+                    field="records",
+                    remedy="Use the newer Tweeling that wrote it" if newer else remedy,
+                )
             yield SqlRecordsAudit(connection)
     finally:
         engine.dispose()

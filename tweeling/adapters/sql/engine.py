@@ -17,6 +17,7 @@ from tweeling.adapters.sql import postgres
 from tweeling.errors import ConfigError, InvariantError, RejectedError, TweelingError, UnavailableError
 
 _BUSY_S = 5
+_VERSIONS = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, name TEXT NOT NULL)"
 _REMEDY = "Write sqlite:////path/records.db or postgresql+pg8000://user:password@host/database"
 _POSTGRES = (
     (re.compile(r"\bBLOB\b"), "BYTEA"),
@@ -92,6 +93,12 @@ def migrations() -> list[tuple[int, str, str]]:
     return sorted((int(match[1]), file.name, file.read_text("utf-8")) for match, file in named if match)
 
 
+def schema(backend: str) -> list[str]:
+    """Every statement that makes an empty store."""
+    texts = (_VERSIONS, *(text for _, _, text in migrations()))
+    return [statement for text in texts for statement in statements(text, backend)]
+
+
 def statements(text: str, backend: str) -> list[str]:
     """Split a migration into the statements of one backend; comments go, and no literal may hold a semicolon."""
     bare = "\n".join(line.split("--")[0] for line in text.splitlines())
@@ -148,8 +155,7 @@ def _migrate(records: Records) -> None:
     steps = migrations()
     with _let_in(), records.write() as connection:
         backend = connection.dialect.name
-        table = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, name TEXT NOT NULL)"
-        connection.exec_driver_sql(statements(table, backend)[0])
+        connection.exec_driver_sql(statements(_VERSIONS, backend)[0])
         done = connection.execute(sa.text("SELECT COALESCE(MAX(version), 0) FROM schema_version")).scalar_one()
         if done > steps[-1][0]:
             raise ConfigError(

@@ -55,6 +55,8 @@ class HeadsCheck:
                 yield Claimed(self._chain.check, "anchor on the chain", size, told.root)
         unsigned = "" if self._trusted else ", signatures not verified: there is no trust file"
         self.check.say(f"{checkpoints:,} checkpoints, {anchors:,} anchors{unsigned}")
+        if anchors and self._trusted is not None and self._trusted.anchor is None:
+            self.check.say("where they stand is not compared: the trust file pins no contract")
 
     def finish(self, entries: int) -> None:
         """All claims are compared. Of a size that the log does not have, the chain's own check tells."""
