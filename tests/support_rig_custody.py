@@ -75,6 +75,12 @@ class Clients:
             for each in threads:
                 each.join()
 
+    def ask(self) -> None:
+        """Ask for the receipts of some that have none yet."""
+        with httpx.Client(base_url=self.url, timeout=10, trust_env=False) as http:
+            for number in sorted(self.answered.keys() - self.receipts.keys())[::7]:
+                self._receipt(http, number)
+
     def _bring(self) -> None:
         with httpx.Client(base_url=self.url, timeout=10, trust_env=False) as http:
             while not self._stop.is_set():
@@ -89,7 +95,7 @@ class Clients:
                         self.left.append(number)
                     self._stop.wait(0.02)  # it is down, or just coming up
                 elif number % 7 == 0:
-                    self._receipt(http, number)
+                    self._receipt(http, min(self.answered.keys() - self.receipts.keys(), default=number))
 
     def _be_rude(self, seed: int) -> None:
         rng = Random(seed * 10_000 + self.sent)

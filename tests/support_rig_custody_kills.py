@@ -150,6 +150,7 @@ class Killer:
         until(
             lambda: f"anchored to size {size} in" in rig.part("ledger"), f"size {size} is anchored", seconds=PATIENCE_S
         )
+        rig.clients.ask()
         assert rig.hub.terminate() == 0
         self.history.look()
         assert rig.clients.wrong == []
