@@ -10,9 +10,9 @@ from eth_account.signers.local import LocalAccount
 from web3.types import Nonce
 from web3.utils.address import get_create_address
 
-from tweeling.adapters.evm.artifact import artifact
+from tweeling.adapters.evm.artifact import LEDGER, artifact
 from tweeling.adapters.evm.chain import Chain
-from tweeling.adapters.evm.ledger import check_code
+from tweeling.adapters.evm.contract import check_code
 from tweeling.adapters.evm.wallet import Wallet
 from tweeling.errors import UnavailableError
 
@@ -47,12 +47,21 @@ class Cost(NamedTuple):
 
 
 class Deployment:
-    """Creates the contract by one account, on one chain; knows beforehand what it costs."""
+    """Creates a contract of ours by one account, on one chain; knows beforehand what it costs."""
 
-    def __init__(self, chain: Chain, account: LocalAccount, *, receipt_s: float, most_wei: int | None = None) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        account: LocalAccount,
+        *,
+        contract: str = LEDGER,
+        receipt_s: float,
+        most_wei: int | None = None,
+    ) -> None:
         self._chain = chain
         self._wallet = Wallet(chain, account, receipt_s=receipt_s, most_wei=most_wei)
-        shipped = artifact()
+        self._name = contract
+        shipped = artifact(contract)
         self._creation = chain.web3.eth.contract(abi=shipped.abi, bytecode=shipped.bytecode).constructor()
 
     def cost(self) -> Cost:
@@ -78,7 +87,7 @@ class Deployment:
                 raise UnavailableError(
                     f"the contract was not created by transaction {receipt['transactionHash'].to_0x_hex()}"
                 )
-            check_code(self._chain, address)
+            check_code(self._chain, self._name, address)
         log.info("ledger.deployed", extra={"chain": self._chain.id, "contract": address})
         price = receipt.get("effectiveGasPrice", 0)
         block, gas = receipt["blockNumber"], receipt["gasUsed"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from eth_utils.crypto import keccak
 from web3.exceptions import Web3RPCError
@@ -11,6 +11,7 @@ from web3.types import LogReceipt
 
 from tweeling.adapters.evm.chain import Chain
 from tweeling.adapters.evm.transport import NodeError, TooLargeError
+from tweeling.domain.log import Anchor
 from tweeling.errors import Trouble
 
 ANCHORED: Final = keccak(text="CheckpointAnchored(bytes32,uint64,bytes32)")
@@ -61,6 +62,20 @@ class EventSearch:
             self._too_wide = refused  # a narrower search was answered, so it was the width
             if self._span * _FACTOR < refused:
                 self._span *= _FACTOR
+
+
+def anchor_at(mined: Any, *, size: int, root: bytes, chain: Chain, contract: str, log_id: bytes) -> Anchor:
+    """An anchor in the block and transaction that an event or a receipt names."""
+    return Anchor(
+        size=size,
+        root=root,
+        chain_id=chain.id,
+        contract=contract,
+        log_id=log_id,
+        block=int(mined["blockNumber"]),
+        block_hash=bytes(mined["blockHash"]),
+        transaction=bytes(mined["transactionHash"]),
+    )
 
 
 def _check_asked_for(event: LogReceipt, topics: Sequence[Topic]) -> None:

@@ -5,23 +5,20 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Final
 
 from eth_abi.abi import encode
 from eth_account.signers.local import LocalAccount
-from eth_typing import ChecksumAddress
 from eth_utils.crypto import keccak
-from web3 import Web3
-from web3.types import TxReceipt
 
-from tweeling.adapters.evm.artifact import ContractRefusedError, artifact, version
+from tweeling.adapters.evm.artifact import LEDGER, ContractRefusedError
 from tweeling.adapters.evm.chain import LAGS, Chain
-from tweeling.adapters.evm.events import ANCHORED, EventSearch
+from tweeling.adapters.evm.contract import OurContract, address_of
+from tweeling.adapters.evm.events import ANCHORED, EventSearch, anchor_at
 from tweeling.adapters.evm.transport import NodeError
-from tweeling.adapters.evm.wallet import Call, Wallet
+from tweeling.adapters.evm.wallet import Wallet
 from tweeling.domain.log import Account, Anchor, Head
-from tweeling.errors import ConfigError, InvariantError, LedgerError, Trouble, UnavailableError
+from tweeling.errors import ConfigError, InvariantError, LedgerError, Trouble
 
 log = logging.getLogger(__name__)
 
@@ -59,18 +56,15 @@ class EvmLedger:
         first_block: int = 0,
         most_wei: int | None = None,
     ) -> None:
-        if not Web3.is_address(contract):
-            raise ConfigError("no address", field="ledger.contract", remedy="It should be 0x and 40 hex digits")
+        address = address_of(LEDGER, contract)
         self._chain = Chain(rpc, chain_id=chain_id, timeout_s=timeout_s)
         self._wallet = Wallet(self._chain, account, receipt_s=receipt_s, most_wei=most_wei)
-        self._address: ChecksumAddress = Web3.to_checksum_address(contract)
-        self._contract = self._chain.web3.eth.contract(address=self._address, abi=artifact().abi)
-        self._events = EventSearch(self._chain, self._address)
+        self._contract = OurContract(self._chain, LEDGER, address)
+        self._events = EventSearch(self._chain, address)
         self._origin = origin
         self._own_id = log_id(account.address, origin)
         self._log_id = known_log or self._own_id
         self._first_block = first_block
-        self._checked = False
 
     @property
     def chain_id(self) -> int:
@@ -80,7 +74,7 @@ class EvmLedger:
     @property
     def contract(self) -> str:
         """The contract's address, checksummed."""
-        return self._address
+        return self._contract.address
 
     @property
     def log_id(self) -> bytes:
@@ -100,8 +94,10 @@ class EvmLedger:
         elif (done := self._done(head, size, root)) is not None:
             return done
         try:
-            receipt = self._send(self._contract.functions.anchor(self._log_id, size, root, list(proof)))
-            with self._answers():
+            receipt = self._contract.send(
+                self._wallet, self._contract.functions.anchor(self._log_id, size, root, list(proof))
+            )
+            with self._contract.answers():
                 return self._anchor(size, root, receipt)
         except ContractRefusedError:
             # An earlier attempt, given up for slow, may have been mined since.
@@ -111,26 +107,26 @@ class EvmLedger:
 
     def account(self) -> Account:
         """What anchors cost now, and how many more can be paid for."""
-        with self._answers():
+        with self._contract.answers():
             price = self._wallet.price()
             left = self._wallet.affords(ANCHOR_GAS, price)
         return Account(price.now, self._wallet.most, left)
 
     def find(self, size: int) -> Anchor | None:
         """The anchor of exactly this size, read from the chain's events."""
-        with self._answers():
+        with self._contract.answers():
             event = next(self._search(size.to_bytes(32), first=self._first_block), None)
             return self._event(event) if event is not None else None  # sizes only grow, so there is one at most
 
     def since(self, anchor: Anchor | None) -> Sequence[Anchor]:
         """Every anchor that came after this one (all, after None), oldest first, read from the chain's events."""
-        with self._answers():
+        with self._contract.answers():
             found = [self._event(each) for each in self._search(first=anchor.block if anchor else self._first_block)]
         return [each for each in reversed(found) if anchor is None or each.size > anchor.size]
 
     def depth(self, anchor: Anchor) -> int:
         """How many blocks confirm an anchor, its own counted; 0 where the chain no longer has that block."""
-        with self._answers():
+        with self._contract.answers():
             height = self._chain.height()
             if height < anchor.block:
                 raise LedgerError(
@@ -152,7 +148,7 @@ class EvmLedger:
 
     def _read_head(self) -> Head | None:
         try:
-            with self._answers(anew=True):
+            with self._contract.answers(anew=True):
                 size, root, _ = self._contract.functions.head(self._log_id).call()
                 return Head(int(size), bytes(root))
         except ContractRefusedError as exc:
@@ -168,7 +164,9 @@ class EvmLedger:
                 remedy="Mend it; without it the log is the one that this key began",
             )
         try:
-            self._send(self._contract.functions.create(hashlib.sha256(self._origin.encode()).digest()))
+            self._contract.send(
+                self._wallet, self._contract.functions.create(hashlib.sha256(self._origin.encode()).digest())
+            )
         except ContractRefusedError as exc:
             # An earlier attempt, given up for slow, may have been mined since.
             if exc.name != "CustodyLedgerLogExists":
@@ -184,17 +182,6 @@ class EvmLedger:
             )
         return found if found is not None and found.root == root else None
 
-    def _send(self, call: Call) -> TxReceipt:
-        with self._answers():
-            receipt = self._wallet.send(call)
-            if receipt["status"] != 1:
-                call.estimate_gas({"from": self._wallet.address})  # raises the reason, if it still holds
-                raise LedgerError(
-                    f"transaction {receipt['transactionHash'].to_0x_hex()} reverted, but would not now",
-                    trouble=Trouble.REFUSED,
-                )
-            return receipt
-
     def _search(self, size: bytes | None = None, *, first: int) -> Iterator[Any]:
         return self._events.newest_first([ANCHORED, self._log_id, size], first=first)
 
@@ -205,30 +192,9 @@ class EvmLedger:
         return self._anchor(size, root, event)
 
     def _anchor(self, size: int, root: bytes, mined: Any) -> Anchor:
-        return Anchor(
-            size=size,
-            root=root,
-            chain_id=self._chain.id,
-            contract=self._address,
-            log_id=self._log_id,
-            block=int(mined["blockNumber"]),
-            block_hash=bytes(mined["blockHash"]),
-            transaction=bytes(mined["transactionHash"]),
+        return anchor_at(
+            mined, size=size, root=root, chain=self._chain, contract=self._contract.address, log_id=self._log_id
         )
-
-    @contextmanager
-    def _answers(self, *, anew: bool = False) -> Iterator[None]:
-        try:
-            with self._chain.answers():
-                if anew or not self._checked:
-                    self._chain.check()
-                if not self._checked:
-                    check_code(self._chain, self._address)
-                    self._checked = True
-                yield
-        except (UnavailableError, ConfigError):
-            self._checked = False  # who answers next may be somebody else
-            raise
 
 
 def _check_shape(size: int, root: bytes, proof: Sequence[bytes]) -> None:
@@ -238,16 +204,3 @@ def _check_shape(size: int, root: bytes, proof: Sequence[bytes]) -> None:
         raise InvariantError("not 32 bytes", field="root")
     if any(len(node) != 32 for node in proof):
         raise InvariantError("a node is not 32 bytes", field="proof")
-
-
-def check_code(chain: Chain, address: ChecksumAddress) -> int:
-    """Raise ConfigError unless the code at the address was shipped once; give its version."""
-    code = chain.code(address)
-    if (shipped := version(code)) is None:
-        found = "other code" if code else "no contract"
-        raise ConfigError(
-            f"{found} at {address} on chain {chain.id}",
-            field="ledger.contract",
-            remedy="It should be the address of a CustodyLedger of this version of Tweeling or an earlier one",
-        )
-    return shipped

@@ -9,10 +9,10 @@ from eth_typing import ChecksumAddress
 from web3 import Web3
 from web3.types import TxReceipt
 
-from tweeling.adapters.evm.artifact import ContractRefusedError, artifact
+from tweeling.adapters.evm.artifact import LEDGER, ContractRefusedError, artifact
 from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.contract import check_code
 from tweeling.adapters.evm.depth import await_depth
-from tweeling.adapters.evm.ledger import check_code
 from tweeling.adapters.evm.wallet import Wallet
 from tweeling.domain.log import Head
 from tweeling.errors import ConfigError, UnavailableError
@@ -59,7 +59,7 @@ class Contract:
     def check(self) -> int:
         """Make sure of chain and code; give the code's version."""
         self.chain.check()
-        return check_code(self.chain, self.address)
+        return check_code(self.chain, LEDGER, self.address)
 
     def state(self, log_id: bytes) -> LogState | None:
         """How a log stands, all of it in one block; None where nobody has begun it."""

@@ -8,7 +8,7 @@ from typing import Final
 from eth_utils.crypto import keccak
 
 from tweeling.adapters.evm.chain import Chain
-from tweeling.adapters.evm.events import ANCHORED, EventSearch
+from tweeling.adapters.evm.events import ANCHORED, EventSearch, anchor_at
 from tweeling.adapters.evm.operating import Contract
 from tweeling.domain.log import Anchor, Head
 from tweeling.errors import ConfigError, UndecidedError, VerificationError
@@ -47,16 +47,8 @@ class AnchorReader:
             event = next(search.newest_first([ANCHORED, log_id, size.to_bytes(32)], first=0), None)
             if event is None:
                 return None
-            return Anchor(
-                size=size,
-                root=bytes(event["data"]),
-                chain_id=pinned.chain_id,
-                contract=contract.address,
-                log_id=log_id,
-                block=int(event["blockNumber"]),
-                block_hash=bytes(event["blockHash"]),
-                transaction=bytes(event["transactionHash"]),
-            )
+            root = bytes(event["data"])
+            return anchor_at(event, size=size, root=root, chain=chain, contract=contract.address, log_id=log_id)
 
     def successors(self, log: TrustedLog) -> Iterator[TrustedContract]:
         """The contracts in which a retired log went on, one after another.

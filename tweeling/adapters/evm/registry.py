@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 from eth_abi.abi import encode
 from eth_account.signers.local import LocalAccount
-from eth_typing import ChecksumAddress
 from eth_utils.crypto import keccak
 from web3 import Web3
 from web3.types import TxReceipt
 
-from tweeling.adapters.evm.artifact import REGISTRY, ContractRefusedError, artifact, version
+from tweeling.adapters.evm.artifact import REGISTRY, ContractRefusedError
 from tweeling.adapters.evm.chain import Chain
+from tweeling.adapters.evm.contract import OurContract, address_of
+from tweeling.adapters.evm.deploying import Deployment
 from tweeling.adapters.evm.events import EventSearch, Topic
 from tweeling.adapters.evm.wallet import Call, Wallet
 from tweeling.domain import partner_keys
@@ -43,18 +42,9 @@ def deploy_registry(
     most_wei: int | None = None,
 ) -> str:
     """Put the contract on a chain and return its address, checksummed. most_wei: for a unit of gas, at most."""
-    with Chain(rpc, chain_id=chain_id, timeout_s=timeout_s) as chain, chain.answers():
-        chain.check()
-        shipped = artifact(REGISTRY)
-        created = chain.web3.eth.contract(abi=shipped.abi, bytecode=shipped.bytecode)
-        receipt = Wallet(chain, account, receipt_s=receipt_s, most_wei=most_wei).send(created.constructor())
-        address = receipt["contractAddress"]
-        if receipt["status"] != 1 or address is None:
-            raise UnavailableError(
-                f"the registry was not created by transaction {receipt['transactionHash'].to_0x_hex()}"
-            )
-        _check_code(chain, address)
-    return str(address)
+    with Chain(rpc, chain_id=chain_id, timeout_s=timeout_s) as chain:
+        made = Deployment(chain, account, contract=REGISTRY, receipt_s=receipt_s, most_wei=most_wei)
+        return made.deploy().address
 
 
 class EvmPartnerDirectory:
@@ -79,16 +69,13 @@ class EvmPartnerDirectory:
         first_block: int = 0,
         most_wei: int | None = None,
     ) -> None:
-        if not Web3.is_address(contract):
-            raise ConfigError("no address", field="registry.contract", remedy="It should be 0x and 40 hex digits")
+        address = address_of(REGISTRY, contract)
         self._chain = Chain(rpc, chain_id=chain_id, timeout_s=timeout_s)
         self._wallet = Wallet(self._chain, account, receipt_s=receipt_s, most_wei=most_wei) if account else None
-        self._address: ChecksumAddress = Web3.to_checksum_address(contract)
-        self._contract = self._chain.web3.eth.contract(address=self._address, abi=artifact(REGISTRY).abi)
-        self._events = EventSearch(self._chain, self._address)
+        self._contract = OurContract(self._chain, REGISTRY, address)
+        self._events = EventSearch(self._chain, address)
         self._directory = directory
         self._first_block = first_block
-        self._checked = False
 
     def is_valid(self, partner: bytes, key_id: bytes, role: Role, *, block: int) -> bool:
         """Whether a key may sign for a partner in a role, as of a block that is there."""
@@ -97,7 +84,7 @@ class EvmPartnerDirectory:
         _check_shape(partner=partner, key_id=key_id, block=block)
         asked = self._contract.functions.isValid(self._directory, partner, key_id, int(role), block)
         try:
-            with self._answers():
+            with self._contract.answers():
                 return bool(asked.call())
         except ContractRefusedError as exc:
             if exc.name != "PartnerRegistryFutureBlock":
@@ -110,7 +97,7 @@ class EvmPartnerDirectory:
         events = self._contract.events
         found: list[tuple[bytes, PartnerKey]] = []
         ends: dict[bytes, int] = {}
-        with self._answers():
+        with self._contract.answers():
             wanted: list[Topic] = [[_ADDED, _REVOKED], self._directory, partner]
             for event in self._events.newest_first(wanted, first=self._first_block):
                 if bytes(event["topics"][0]) == _ADDED:
@@ -171,27 +158,7 @@ class EvmPartnerDirectory:
     def _send(self, call: Call) -> TxReceipt:
         if self._wallet is None:
             raise ConfigError("no key to sign with", field="registry.key_file", remedy="Only questions can be asked")
-        with self._answers():
-            receipt = self._wallet.send(call)
-            if receipt["status"] != 1:
-                call.estimate_gas({"from": self._wallet.address})  # raises the reason, if it still holds
-                raise UnavailableError(
-                    f"transaction {receipt['transactionHash'].to_0x_hex()} reverted, but would not now"
-                )
-            return receipt
-
-    @contextmanager
-    def _answers(self) -> Iterator[None]:
-        try:
-            with self._chain.answers():
-                if not self._checked:
-                    self._chain.check()
-                    _check_code(self._chain, self._address)
-                    self._checked = True
-                yield
-        except UnavailableError:
-            self._checked = False  # who answers next may be somebody else
-            raise
+        return self._contract.send(self._wallet, call)
 
 
 def _key(told: Any) -> PartnerKey:
@@ -212,14 +179,3 @@ def _check_shape(**values: bytes | int) -> None:
                 raise InvariantError("not 32 bytes", field=field)
         elif not 0 <= value <= _NO_END:
             raise InvariantError(f"no number of a block: {value}", field=field)
-
-
-def _check_code(chain: Chain, address: ChecksumAddress) -> None:
-    code = bytes(chain.web3.eth.get_code(address))
-    if version(code, REGISTRY) is None:
-        found = "other code" if code else "no contract"
-        raise ConfigError(
-            f"{found} at {address} on chain {chain.id}",
-            field="registry.contract",
-            remedy="It should be the address of a PartnerRegistry of this version of Tweeling or an earlier one",
-        )
