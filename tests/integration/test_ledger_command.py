@@ -6,7 +6,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import httpx
 import pytest
 from eth_account import Account
 from support_broker import until
-from support_chain import CHAIN_ID, DevChain, running_anvil
+from support_chain import CHAIN_ID, DevChain
 from support_contracts import deploy_first_version
 from support_custody import Bench, shipping
 from support_installation import Made, copied, init, tweeling
@@ -31,12 +31,6 @@ from tweeling.cli import main
 Run = Callable[..., str]
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[DevChain]:
-    with running_anvil() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from support_chain import DevChain, running_anvil
+from support_chain import DevChain
 from support_contracts import deploy_first_version
 from support_rfc9162 import leaf, tree_of
 
@@ -21,12 +20,6 @@ from tweeling.verify import TrustedContract, TrustedLog
 
 ORIGIN = "tweeling.test/log"
 TREE = tree_of([leaf(b"entry %d" % number) for number in range(10)])
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[DevChain]:
-    with running_anvil() as running:
-        yield running
 
 
 def test_a_log_in_the_first_contract_is_anchored_audited_and_verified_as_before(chain: DevChain) -> None:

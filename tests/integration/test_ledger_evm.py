@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 from eth_account.signers.local import LocalAccount
-from support_chain import DevChain, running_anvil
+from support_chain import DevChain
 from support_rfc9162 import EMPTY_ROOT, leaf, tree_of
 
 from tweeling.adapters.evm import EvmLedger, deploy
@@ -17,22 +17,6 @@ from tweeling.errors import ConfigError, InvariantError, RejectedError, Unavaila
 
 ORIGIN = "tweeling.test/log"
 TREE = tree_of([leaf(b"entry %d" % number) for number in range(200)])
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[DevChain]:
-    with running_anvil() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def contract(chain: DevChain) -> str:
-    return deploy(chain.rpc, chain.funded(), chain_id=chain.chain_id)
-
-
-@pytest.fixture
-def account(chain: DevChain) -> LocalAccount:
-    return chain.funded()
 
 
 @pytest.fixture

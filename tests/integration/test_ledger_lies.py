@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from eth_account.signers.local import LocalAccount
-from support_chain import DevChain, running_anvil
+from support_chain import DevChain
 from support_rfc9162 import leaf, tree_of
-from support_rpc import Answer, Node, misbehaving
+from support_rpc import Answer, Node
 
 from tweeling.adapters.evm import EvmLedger, deploy, reader
 from tweeling.adapters.evm.audit import open_chain_audit
@@ -23,28 +23,6 @@ from tweeling.errors import LedgerError, Trouble
 from tweeling.verify import TrustedContract, TrustedLog
 
 TREE = tree_of([leaf(b"entry %d" % number) for number in range(200)])
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[DevChain]:
-    with running_anvil() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def contract(chain: DevChain) -> str:
-    return deploy(chain.rpc, chain.funded(), chain_id=chain.chain_id)
-
-
-@pytest.fixture
-def account(chain: DevChain) -> LocalAccount:
-    return chain.funded()
-
-
-@pytest.fixture
-def node(chain: DevChain) -> Iterator[Node]:
-    with misbehaving(chain.rpc) as between:
-        yield between
 
 
 @pytest.fixture

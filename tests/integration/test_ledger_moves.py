@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 from eth_account.signers.local import LocalAccount
-from support_chain import DevChain, running_anvil
+from support_chain import DevChain
 from support_rfc9162 import leaf, tree_of
 from web3 import Web3
 
@@ -25,12 +25,6 @@ from tweeling.verify import TrustedContract, TrustedLog
 
 ORIGIN = "tweeling.test/log"
 TREE = tree_of([leaf(b"entry %d" % number) for number in range(40)])
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[DevChain]:
-    with running_anvil() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -31,28 +31,6 @@ from tweeling.services.gate import Gate
 TREE = tree_of([leaf(b"entry %d" % number) for number in range(200)])
 
 
-@pytest.fixture(scope="module")
-def chain() -> Iterator[DevChain]:
-    with running_anvil() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def contract(chain: DevChain) -> str:
-    return deploy(chain.rpc, chain.funded(), chain_id=chain.chain_id)
-
-
-@pytest.fixture
-def account(chain: DevChain) -> LocalAccount:
-    return chain.funded()
-
-
-@pytest.fixture
-def node(chain: DevChain) -> Iterator[Node]:
-    with misbehaving(chain.rpc) as between:
-        yield between
-
-
 @pytest.fixture
 def ledger(chain: DevChain, node: Node, contract: str, account: LocalAccount) -> Iterator[EvmLedger]:
     with closing(_ledger(chain, f"{node.url}/v3/hunter2", contract, account)) as opened:

@@ -8,26 +8,15 @@ from typing import Any
 
 import pytest
 from eth_account.signers.local import LocalAccount
-from support_chain import DevChain, running_anvil
+from support_chain import DevChain
 from support_custody import ORIGIN, Bench, shipping
 
-from tweeling.adapters.evm import EvmLedger, deploy
+from tweeling.adapters.evm import EvmLedger
 from tweeling.adapters.evm.reader import AnchorReader
 from tweeling.domain.log import Anchor
 from tweeling.errors import LedgerError, Trouble
 from tweeling.services.anchoring import Anchoring, Batching
 from tweeling.verify import TrustedContract, check_anchor, verify
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[DevChain]:
-    with running_anvil() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def contract(chain: DevChain) -> str:
-    return deploy(chain.rpc, chain.funded(), chain_id=chain.chain_id)
 
 
 class Life:

@@ -2,23 +2,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from contextlib import closing
 
-import pytest
-from support_chain import DevChain, running_anvil
+from support_chain import DevChain
 from support_contracts import Callers
 from support_rfc9162 import EMPTY_ROOT
 from support_shared import shared
 
 from tweeling.adapters.evm import EvmLedger, deploy
 from tweeling.errors import InvariantError, RejectedError
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[DevChain]:
-    with running_anvil() as running:
-        yield running
 
 
 def test_the_contract_agrees_with_the_public_consistency_vectors(chain: DevChain) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from eth_account.signers.local import LocalAccount
-from support_chain import DevChain, running_anvil
+from support_chain import DevChain
 from support_rpc import misbehaving
 
 from tweeling.adapters.evm import deploy
@@ -18,12 +18,6 @@ from tweeling.errors import ConfigError, InvariantError, LedgerError, Unavailabl
 NAME = "partners of a region"
 PARTNER = partner_id("4012345000009")
 PUBLIC = b"\x07" * 32
-
-
-@pytest.fixture(scope="module")
-def chain() -> Iterator[DevChain]:
-    with running_anvil() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
