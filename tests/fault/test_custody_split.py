@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -44,16 +46,23 @@ def _copied(rig: CustodyRig, folder: Path) -> tuple[Program, str]:
     return Program("other hub", argv, ready="hub.ready", log=folder.with_suffix(".log")), f"http://127.0.0.1:{port}"
 
 
+@contextmanager
+def _two_hubs(folder: Path) -> Iterator[tuple[CustodyRig, Program, str]]:
+    """A hub with one anchored event, stopped, and a copy of it, with the address that the copy will have."""
+    with custody_rig(folder) as rig:
+        rig.start()
+        until(lambda: _capture(rig.clients.url, rig.clients.capture_token, 1) == 201, "the log takes events")
+        until(lambda: "anchored to size 1 in" in rig.part("ledger"), "size 1 is anchored")
+        assert rig.hub.terminate() == 0
+        other, url = _copied(rig, folder / "other")
+        yield rig, other, url
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_of_two_hubs_with_one_log_the_contract_stops_one_which_signs_on_no_more(tmp_path: Path) -> None:
-    with custody_rig(tmp_path) as rig:
-        rig.start()
+    with _two_hubs(tmp_path) as (rig, other, url):
         token = rig.clients.capture_token
-        until(lambda: _capture(rig.clients.url, token, 1) == 201, "the log takes events")
-        until(lambda: "anchored to size 1 in" in rig.part("ledger"), "size 1 is anchored")
-        assert rig.hub.terminate() == 0
-        other, url = _copied(rig, tmp_path / "other")
         with other:
             rig.start()
             until(lambda: _capture(rig.clients.url, token, 2) == 201, "the first goes on")
@@ -78,13 +87,8 @@ def test_of_two_hubs_with_one_log_the_contract_stops_one_which_signs_on_no_more(
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_hubs_that_grew_one_log_apart_are_told_so_by_contract_and_auditor(tmp_path: Path) -> None:
-    with custody_rig(tmp_path) as rig:
-        rig.start()
+    with _two_hubs(tmp_path) as (rig, other, url):
         token = rig.clients.capture_token
-        until(lambda: _capture(rig.clients.url, token, 1) == 201, "the log takes events")
-        until(lambda: "anchored to size 1 in" in rig.part("ledger"), "size 1 is anchored")
-        assert rig.hub.terminate() == 0
-        other, url = _copied(rig, tmp_path / "other")
         with other:
             other.start()
             rig.start()
